@@ -1,0 +1,32 @@
+# `make demo` and `make test` are all a newcomer needs; both build .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+KERNEL_SOURCES := $(wildcard pocketrec/kernels/cpu/*)
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/installed
+	$(BIN)/pocketrec demo
+
+test: $(VENV)/installed
+	$(BIN)/pytest -q
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/step.py --short
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info pocketrec/_C*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch first, so that the extension builds against the version it will run with.
+$(VENV)/installed: pyproject.toml setup.py constraints.txt $(KERNEL_SOURCES)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt torch numpy setuptools
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e ".[plot,tensorboard,test]"
+	touch $@

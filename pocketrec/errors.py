@@ -1,0 +1,36 @@
+"""The errors a user sees: what was wrong, the rule, the value got, what to do. Floor 0."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PocketrecError(Exception):
+    """An error with a message meant for the user; the command line prints it without a traceback.
+
+    `exit_code` is what the command line exits with.
+    """
+
+    exit_code = 1
+
+
+class UsageError(PocketrecError, ValueError):
+    """An argument or a flag that makes no sense (exit code 2)."""
+
+    exit_code = 2
+
+
+class DataError(PocketrecError, ValueError):
+    """A file or folder that cannot be read, or holds something it must not (exit code 1)."""
+
+
+class TrainingError(PocketrecError, RuntimeError):
+    """A run that cannot go on: the loss is not a number, the checkpoint is another model's (exit code 1)."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`": did you mean 'robe'?"` when some known word is close to `word`, else the list of known words."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
