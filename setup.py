@@ -9,14 +9,16 @@ from setuptools.command.build_ext import build_ext
 def extensions() -> tuple[list, type]:
     """The kernel, or nothing (and one sentence saying what that costs) where it cannot be built."""
     if shutil.which("c++") is None and shutil.which("g++") is None and shutil.which("clang++") is None:
-        print("pocketrec: no C++ compiler found, so lookups will use the slower PyTorch reference; nothing else changes.")
+        print(
+            "pocketrec: no C++ compiler found, so lookups will use the slower PyTorch reference; nothing else changes."
+        )
         return [], build_ext
     from torch.utils.cpp_extension import BuildExtension, CppExtension
 
     kernel = CppExtension(
         "pocketrec._C",
         ["pocketrec/kernels/cpu/lookup.cpp"],
-        extra_compile_args=["-O3", "-std=c++17", "-DTORCH_TARGET_VERSION=0x020b000000000000", "-DPy_LIMITED_API=0x030a0000"],
+        extra_compile_args=["-O3", "-std=c++17", "-DTORCH_TARGET_VERSION=0x020b000000000000"],
         py_limited_api=True,
     )
     kernel.optional = True

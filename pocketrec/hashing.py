@@ -1,4 +1,4 @@
-"""The hashes: (seed, table, id, chunk) -> place, and text -> id. The one definition; every kernel repeats it bit for bit.
+"""The hashes: (seed, table, id, chunk) -> place, and text -> id. Every kernel repeats this definition bit for bit.
 
 Floor 0. Works on int64 NumPy arrays and int64 torch tensors alike (both wrap around on overflow, floor on `%` and shift
 arithmetically), so importing it costs neither library's weight beyond NumPy. Integer arithmetic only, no branch on
@@ -9,7 +9,7 @@ Two families (Desai & Shrivastava, arXiv 2207.10731; Desai et al., ROBE, arXiv 2
 
 - *mixing* (hash v1): splitmix64's finaliser (Steele, Lea & Flood, OOPSLA 2014) over (seed, table, id), then over the
   chunk: every chunk of every row is placed independently.
-- *linear*: `((A e + B x + C c + D) mod P) mod n` for table e, id x, chunk c. Two ids that meet in one chunk meet in all.
+- *linear*: `((A e + B x + C c + D) mod P) mod n` for table e, id x, chunk c. Ids that meet in one chunk meet in all.
 """
 
 from __future__ import annotations

@@ -1,0 +1,53 @@
+"""pocketrec: terabyte embedding tables, in your pocket.
+
+The public names below load on first use, so that `import pocketrec` costs nothing but itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Embedding": "embedding",
+    "EmbeddingBag": "embedding",
+    "EmbeddingBagCollection": "embedding",
+    "full_bytes": "embedding",
+    "stored_bytes": "embedding",
+    "Full": "sharing",
+    "HashingTrick": "sharing",
+    "Robe": "sharing",
+    "Table": "sharing",
+    "train": "training",
+}
+__all__ = [
+    "Embedding",
+    "EmbeddingBag",
+    "EmbeddingBagCollection",
+    "Full",
+    "HashingTrick",
+    "Robe",
+    "Table",
+    "full_bytes",
+    "stored_bytes",
+    "train",
+]
+
+if TYPE_CHECKING:
+    from pocketrec.embedding import Embedding, EmbeddingBag, EmbeddingBagCollection, full_bytes, stored_bytes
+    from pocketrec.sharing import Full, HashingTrick, Robe, Table
+    from pocketrec.training import train
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"pocketrec.{_HOME[name]}"), name)
+    if name == "models":
+        return importlib.import_module("pocketrec.models")
+    raise AttributeError(f"module 'pocketrec' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__", "models"]

@@ -1,0 +1,8 @@
+"""Embeddings with torch's semantics (floor 4); they own the one memory."""
+
+from pocketrec.embedding.bag import Embedding, EmbeddingBag
+from pocketrec.embedding.collection import EmbeddingBagCollection
+from pocketrec.embedding.size import full_bytes, stored_bytes
+from pocketrec.embedding.tables import SharedTables
+
+__all__ = ["Embedding", "EmbeddingBag", "EmbeddingBagCollection", "SharedTables", "full_bytes", "stored_bytes"]

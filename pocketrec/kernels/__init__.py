@@ -1,0 +1,35 @@
+"""The ops made fast. Floor 1: raw arrays in, raw arrays out; arguments are checked a floor above, in `pocketrec.ops`.
+
+Names, stated once: Python package `pocketrec`, public ops `torch.ops.pocketrec`, extension module `pocketrec._C`,
+the ops it registers `torch.ops.pocketrec_cpu`, C++ `namespace pocketrec`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import warnings
+from functools import cache
+from typing import Any
+
+import torch
+
+
+@cache
+def cpu() -> Any | None:
+    """The C++ ops (`torch.ops.pocketrec_cpu`), or None where the extension was not built.
+
+    `POCKETREC_KERNELS=reference` in the environment turns them off, to compare or to debug. A built extension that
+    fails to load raises: a broken install should not pass for a slow one.
+    """
+    if os.environ.get("POCKETREC_KERNELS") == "reference":
+        return None
+    if importlib.util.find_spec("pocketrec._C") is None:
+        warnings.warn(
+            "pocketrec was installed without its C++ kernel, so lookups use the PyTorch reference, about 10 times "
+            "slower with the same results. Install a C++ compiler and reinstall pocketrec to get it.",
+            stacklevel=2,
+        )
+        return None
+    importlib.import_module("pocketrec._C")
+    return torch.ops.pocketrec_cpu

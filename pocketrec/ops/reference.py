@@ -1,0 +1,176 @@
+"""The lookup in plain PyTorch: the truth every kernel is tested against, and the path taken where there is no kernel.
+
+Feature by feature: slots of every element, gather, sign, weight, pool. Deterministic at any thread count: gathers are
+`index_select`, scatters `index_add_` (the backward of `memory[index]` is not).
+
+Letters: B samples, F features, N ids in all, n ids of one feature, D width of a row, C chunks of a row, M slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from pocketrec import hashing
+from pocketrec.ops.layout import FeatureLayout, Mode, Rule, Sign, from_tensor
+
+
+def starts_and_signs(feature: FeatureLayout, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each chunk of each row starts inside its region, and its sign: two (n, C) int64 tensors."""
+    chunks = torch.arange(-(-feature.dim // feature.chunk), device=ids.device)
+    rows = ids[:, None]
+    signs = torch.ones_like(rows + chunks)
+    if feature.rule == Rule.DIRECT:
+        places = rows.expand_as(signs)
+    elif feature.rule == Rule.MIXING:
+        hashed = hashing.mixing_hash(rows, chunks, feature.place_0)
+        places = hashing.scale(hashed, feature.places)
+        if feature.sign == Sign.PER_CHUNK:
+            signs = hashing.chunk_sign(hashed)
+    else:
+        places = hashing.linear_hash(rows, chunks, *feature.place_coefficients) % feature.places
+    return places * feature.align, signs
+
+
+def slots_and_signs(feature: FeatureLayout, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """The slot that serves each element of each row, and its sign: two (n, D) int64 tensors."""
+    starts, signs = starts_and_signs(feature, ids)
+    elements = torch.arange(feature.dim, device=ids.device)
+    chunk_of_element = elements // feature.chunk
+    starts = starts.index_select(1, chunk_of_element)
+    if feature.sign == Sign.PER_ELEMENT:
+        signs = hashing.element_sign(hashing.linear_hash(ids[:, None], elements, *feature.sign_coefficients))
+    else:
+        signs = signs.index_select(1, chunk_of_element)
+    return feature.base + (starts + elements % feature.chunk) % feature.span, signs
+
+
+def rows(memory: Tensor, feature: FeatureLayout, ids: Tensor) -> Tensor:
+    """The (n, D) rows of one feature's table; differentiable in `memory` (M,)."""
+    slots, signs = slots_and_signs(feature, ids)
+    return memory.reshape(-1).index_select(0, slots.reshape(-1)).view(slots.shape) * signs
+
+
+def bags(indices: Tensor, offsets: Tensor | None, layout: Tensor) -> Iterator[tuple[FeatureLayout, Tensor, Tensor]]:
+    """For each feature: its layout, the positions of its ids in `indices.reshape(-1)`, and the sample of each."""
+    features = from_tensor(layout)
+    if offsets is None:
+        samples = torch.arange(indices.shape[0], device=indices.device)
+        for number, feature in enumerate(features):
+            yield feature, samples * len(features) + number, samples
+        return
+    num_samples = (offsets.numel() - 1) // max(len(features), 1)
+    for number, feature in enumerate(features):
+        own = offsets[number * num_samples : (number + 1) * num_samples + 1]
+        positions = torch.arange(int(own[0]), int(own[-1]), device=indices.device)
+        samples = torch.searchsorted(own, positions, right=True) - 1
+        yield feature, positions, samples
+
+
+def _factors(
+    feature: FeatureLayout, ids: Tensor, samples: Tensor, num_samples: int, weights: Tensor | None, dtype: torch.dtype
+) -> Tensor:
+    """What each row is multiplied by before a sum or mean, (n,): 0 for padding, 1/count for a mean, the weight."""
+    factors = (ids != feature.padding).to(dtype)
+    if feature.mode == Mode.MEAN:
+        counts = torch.zeros(num_samples, dtype=dtype, device=ids.device).index_add_(0, samples, factors)
+        factors = factors / counts.clamp(min=1).index_select(0, samples)
+    return factors if weights is None else factors * weights
+
+
+def _winners(values: Tensor, samples: Tensor, ids: Tensor, feature: FeatureLayout, num_samples: int) -> Tensor:
+    """Which rows win the maximum of their bag: (n, D) bool, the first of ties, never padding."""
+    kept = (ids != feature.padding)[:, None]
+    masked = values.detach().masked_fill(~kept, -torch.inf)
+    index = samples[:, None].expand_as(masked)
+    best = masked.new_full((num_samples, feature.dim), -torch.inf).scatter_reduce_(0, index, masked, "amax")
+    ties = kept & (masked == best.index_select(0, samples))
+    order = torch.arange(len(ids), device=ids.device)[:, None].expand_as(index)
+    last = order.new_full((num_samples, feature.dim), len(ids))
+    first = last.scatter_reduce_(0, index, torch.where(ties, order, len(ids)), "amin")
+    return order == first.index_select(0, samples)
+
+
+def _parts(
+    memory: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None, layout: Tensor, num_samples: int
+) -> Iterator[tuple[FeatureLayout, Tensor, Tensor, Tensor, Tensor]]:
+    """For each feature: layout, positions, samples, rows (n, D) and the factor of each row or element."""
+    flat = indices.reshape(-1)
+    for feature, positions, samples in bags(indices, offsets, layout):
+        ids = flat.index_select(0, positions)
+        values = rows(memory, feature, ids)
+        if feature.mode == Mode.MAX:
+            factors = _winners(values, samples, ids, feature, num_samples).to(values.dtype)
+        else:
+            own = None if weights is None else weights.reshape(-1).index_select(0, positions)
+            factors = _factors(feature, ids, samples, num_samples, own, values.dtype)[:, None]
+        yield feature, positions, samples, values, factors
+
+
+def num_samples(indices: Tensor, offsets: Tensor | None, layout: Tensor) -> int:
+    """B, from the shape of the ids or the number of offsets."""
+    return indices.shape[0] if offsets is None else (offsets.shape[0] - 1) // max(layout.shape[0], 1)
+
+
+def lookup(
+    memory: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None, layout: Tensor, width: int
+) -> Tensor:
+    """All features' pooled rows side by side, (B, width). Differentiable in `memory`, `weights` by autograd."""
+    samples = num_samples(indices, offsets, layout)
+    pooled = [memory.new_zeros(samples, 0)]
+    for feature, _, owner, values, factors in _parts(memory, indices, offsets, weights, layout, samples):
+        pooled.append(memory.new_zeros(samples, feature.dim).index_add(0, owner, values * factors))
+    return torch.cat(pooled, dim=1)
+
+
+def lookup_backward(
+    grad: Tensor, memory: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None, layout: Tensor
+) -> Tensor:
+    """The gradient to the memory, of its shape. Equivalent to autograd through `lookup`."""
+    flat, grad_memory = indices.reshape(-1), memory.new_zeros(memory.numel())
+    for feature, positions, owner, _, factors in _parts(memory, indices, offsets, weights, layout, grad.shape[0]):
+        slots, signs = slots_and_signs(feature, flat.index_select(0, positions))
+        own = grad[:, feature.column : feature.column + feature.dim].index_select(0, owner) * factors * signs
+        grad_memory.index_add_(0, slots.reshape(-1), own.reshape(-1))
+    return grad_memory.view(memory.shape)
+
+
+def lookup_backward_rows(
+    grad: Tensor,
+    memory: Tensor,
+    indices: Tensor,
+    offsets: Tensor | None,
+    weights: Tensor | None,
+    layout: Tensor,
+    dim: int,
+) -> Tensor:
+    """The gradient to each id's own row, (N, dim): the values of a row-sparse gradient."""
+    grad_rows = memory.new_zeros(indices.numel(), dim)
+    for feature, positions, owner, _, factors in _parts(memory, indices, offsets, weights, layout, grad.shape[0]):
+        own = grad[:, feature.column : feature.column + feature.dim].index_select(0, owner) * factors
+        grad_rows.index_copy_(0, positions, own)
+    return grad_rows
+
+
+def lookup_backward_weights(
+    grad: Tensor, memory: Tensor, indices: Tensor, offsets: Tensor | None, layout: Tensor
+) -> Tensor:
+    """The gradient to each id's weight, (N,): its row times its bag's gradient."""
+    grad_weights = memory.new_zeros(indices.numel())
+    for feature, positions, owner, values, factors in _parts(memory, indices, offsets, None, layout, grad.shape[0]):
+        own = grad[:, feature.column : feature.column + feature.dim].index_select(0, owner)
+        grad_weights.index_copy_(0, positions, (own * values * factors).sum(1))
+    return grad_weights
+
+
+def first_bad_id(indices: Tensor, offsets: Tensor | None, layout: Tensor) -> int:
+    """The position in `indices.reshape(-1)` of the first id (by feature) outside its table, or -1."""
+    flat = indices.reshape(-1)
+    for feature, positions, _ in bags(indices, offsets, layout):
+        ids = flat.index_select(0, positions)
+        bad = ((ids < 0) | (ids >= feature.num_embeddings)).nonzero()
+        if len(bad):
+            return int(positions[bad[0, 0]])
+    return -1

@@ -1,0 +1,66 @@
+"""A virtual table: what a sharing scheme is asked to serve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pocketrec import hashing
+from pocketrec.errors import UsageError, nearest
+from pocketrec.ops import FeatureLayout, Mode
+
+POOLINGS = {"sum": Mode.SUM, "mean": Mode.MEAN, "max": Mode.MAX}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One virtual embedding table and the features that look into it.
+
+    Args:
+        name: for messages and reports; unique within a collection.
+        num_embeddings: rows; None makes a hashed table open-ended: any id in [0, 2^62).
+        embedding_dim: D, the width of a row.
+        features: the features that share the table; the table's own name when not given.
+        pooling: how a bag becomes one vector: "sum", "mean" or "max".
+        padding_idx: an id that contributes nothing; negative counts from the end, as in torch.
+    """
+
+    name: str
+    num_embeddings: int | None
+    embedding_dim: int
+    features: tuple[str, ...] = ()
+    pooling: str = "sum"
+    padding_idx: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "features", tuple(self.features) or (self.name,))
+        n = self.num_embeddings
+        if n is not None and not 1 <= n <= hashing.ID_LIMIT:
+            raise UsageError(f"table {self.name!r}: num_embeddings must be in [1, 2^62] or None, got {n}")
+        if self.embedding_dim < 1:
+            raise UsageError(f"table {self.name!r}: embedding_dim must be at least 1, got {self.embedding_dim}")
+        if self.pooling not in POOLINGS:
+            raise UsageError(f"table {self.name!r}: no pooling {self.pooling!r}: {nearest(self.pooling, POOLINGS)}")
+        p = self.padding_idx
+        if p is not None and not (-(n or 0) <= p < (n or hashing.ID_LIMIT)):
+            raise UsageError(f"table {self.name!r}: padding_idx must be within num_embeddings={n}, got {p}")
+
+    @property
+    def padding(self) -> int:
+        """`padding_idx` counted from the front, or -1 when there is none."""
+        p = self.padding_idx
+        if p is None:
+            return -1
+        return p if p >= 0 else p + (self.num_embeddings or 0)
+
+    def layout(self, **placement: int) -> FeatureLayout:
+        """This table's row of a layout, given where a scheme places it; the collection fills in the column."""
+        defaults = {
+            "num_embeddings": self.num_embeddings or hashing.ID_LIMIT,
+            "padding": self.padding,
+            "dim": self.embedding_dim,
+            "column": 0,
+            "mode": POOLINGS[self.pooling],
+            "sign": 0,
+            "align": 1,
+        }
+        return FeatureLayout(**(defaults | placement))
