@@ -56,12 +56,15 @@ def scale(hashed: Any, n: int) -> Any:
 
 def mixing_key(seed: int, table: int) -> int:
     """The int64 that stands for (seed, table) in `mixing_hash`."""
-    state = mix64(np.array([seed], dtype=np.int64)) + np.array([table], dtype=np.int64) * ID_STEP
+    state = mix64(np.array([seed], dtype=np.int64) + CHUNK_STEP) + np.array([table + 1], dtype=np.int64) * ID_STEP
     return int(mix64(state)[0])
 
 
 def mixing_hash(ids: Any, chunk: Any, key: int) -> Any:
-    """Hash v1 of each (id, chunk) under `key`: 64 bits. `scale` turns it into a place, `chunk_sign` into a sign."""
+    """Hash v1 of each (id, chunk) under `key`: 64 bits. `scale` turns it into a place, `chunk_sign` into a sign.
+
+    `ids` and `chunk` are int64 arrays or tensors that broadcast.
+    """
     return mix64(mix64(ids * ID_STEP + key) + chunk * CHUNK_STEP)
 
 
