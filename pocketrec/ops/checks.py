@@ -14,6 +14,15 @@ from pocketrec import hashing
 from pocketrec.ops.layout import FeatureLayout, from_tensor
 
 
+def check_devices(memory: Tensor, **others: Tensor | None) -> None:
+    """Raise ValueError unless all lie where the memory does; before dispatch, which would pick some device's kernel."""
+    for name, tensor in others.items():
+        if tensor is not None and tensor.device != memory.device:
+            raise ValueError(
+                f"{name} on {tensor.device}, but the memory is on {memory.device}: move one with .to({str(memory.device)!r})"
+            )
+
+
 def check(
     kernel: Any,
     memory: Tensor,
@@ -51,10 +60,6 @@ def _check_tensors(
     for name, tensor in (("ids", indices), ("offsets", offsets), ("layout", layout)):
         if tensor is not None:
             _require(tensor.dtype == torch.int64, f"{name} must be int64, got {tensor.dtype}: convert with .long()")
-            _require(
-                tensor.device == memory.device,
-                f"{name} are on {tensor.device} but the memory is on {memory.device}: move one to the other's device",
-            )
             _require(tensor.is_contiguous(), f"{name} must be contiguous: call .contiguous() on it")
     _require(
         layout.dim() == 2 and layout.shape[1] == len(FeatureLayout._fields),
@@ -66,9 +71,8 @@ def _check_tensors(
             f"per_sample_weights must have the shape of the ids, {tuple(indices.shape)}, got {tuple(weights.shape)}",
         )
         _require(
-            weights.dtype == memory.dtype and weights.device == memory.device,
-            f"per_sample_weights must be {memory.dtype} on {memory.device} like the memory, "
-            f"got {weights.dtype} on {weights.device}",
+            weights.dtype == memory.dtype,
+            f"per_sample_weights must be {memory.dtype} like the memory, got {weights.dtype}",
         )
         _require(weights.is_contiguous(), "per_sample_weights must be contiguous: call .contiguous() on it")
 

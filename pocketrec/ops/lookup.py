@@ -133,6 +133,7 @@ def lookup(
 
     Equivalent to: `pocketrec.ops.reference.lookup`.
     """
+    checks.check_devices(memory, ids=indices, offsets=offsets, per_sample_weights=weights, layout=layout)
     return torch.ops.pocketrec.lookup(memory, indices, offsets, weights, layout, width, names)
 
 
@@ -189,4 +190,5 @@ def lookup_row_sparse(
 
     A dense gradient would be as large as the tables. Arguments and errors as `lookup`.
     """
+    checks.check_devices(table, ids=indices, offsets=offsets, per_sample_weights=weights, layout=layout)
     return _RowSparse.apply(table, indices, offsets, weights, layout, width, names)

@@ -1,0 +1,69 @@
+"""Random lookups for the tests of ops, schemes and embeddings, and the oracle they are held against."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pocketrec import EmbeddingBagCollection, Full, HashingTrick, Robe, Table
+from pocketrec.ops import reference
+from pocketrec.ops.layout import Mode, from_tensor
+
+SCHEMES = {
+    "robe": Robe(chunk_size=4),
+    "robe-1-signed": Robe(chunk_size=1, signed=True),
+    "robe-ragged": Robe(chunk_size=5),
+    "robe-whole-row": Robe(chunk_size=64),
+    "robe-aligned": Robe(chunk_size=8, align=8),
+    "robe-linear": Robe(chunk_size=4, hash="linear"),
+    "robe-linear-signed": Robe(chunk_size=3, hash="linear", signed=True, align=2),
+    "robe-authors": Robe(chunk_size=8, hash="authors"),
+    "hashing-trick": HashingTrick(),
+    "full": Full(),
+}
+
+
+def collection(scheme: str, tables: list[Table], memory_size: int = 211, **options: object) -> EmbeddingBagCollection:
+    """A float64 collection, so that comparisons are sharp."""
+    budget = {} if scheme == "full" else {"memory_size": memory_size}
+    return EmbeddingBagCollection(tables, SCHEMES[scheme], dtype=torch.float64, **budget, **options)
+
+
+def random_bags(module: EmbeddingBagCollection, samples: int, longest: int = 4) -> tuple[Tensor, Tensor]:
+    """Feature-major bags of 0 to `longest` ids, with duplicates."""
+    lengths = torch.randint(0, longest + 1, (module.num_features, samples))
+    limits = [table.num_embeddings for table in module.tables for _ in table.features]
+    values = [torch.randint(0, n, (int(k),)) for n, k in zip(limits, lengths.sum(1), strict=True)]
+    return torch.cat(values), torch.cat([torch.zeros(1, dtype=torch.int64), lengths.reshape(-1).cumsum(0)])
+
+
+def materialise(module: EmbeddingBagCollection) -> list[Tensor]:
+    """The virtual table of each feature, (n, D), as a differentiable function of the module's one parameter."""
+    (parameter,) = module.parameters()
+    (layout,) = module.buffers()
+    return [reference.rows(parameter, f, torch.arange(f.num_embeddings)) for f in from_tensor(layout)]
+
+
+def pool(module: EmbeddingBagCollection, values: Tensor, offsets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """What the collection must return, by looping over bags of the materialised tables."""
+    virtual, (layout,) = materialise(module), module.buffers()
+    samples = (len(offsets) - 1) // module.num_features
+    columns = []
+    for number, feature in enumerate(from_tensor(layout)):
+        bags = []
+        for b in range(samples):
+            first, last = offsets[number * samples + b : number * samples + b + 2]
+            ids = values[first:last]
+            kept = ids != feature.padding
+            rows = virtual[number][ids[kept]]
+            if weights is not None:
+                rows = rows * weights[first:last][kept][:, None]
+            bags.append(_pool_rows(rows, feature.mode, feature.dim))
+        columns.append(torch.stack(bags) if bags else virtual[number].new_zeros(0, feature.dim))
+    return torch.cat(columns, dim=1)
+
+
+def _pool_rows(rows: Tensor, mode: int, dim: int) -> Tensor:
+    if not len(rows):
+        return rows.new_zeros(dim)
+    return {Mode.SUM: rows.sum(0), Mode.MEAN: rows.mean(0), Mode.MAX: rows.max(0).values}[Mode(mode)]

@@ -1,0 +1,243 @@
+"""The op: both implementations against the materialised table, forward and gradient; autograd, fake and errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from lookups import SCHEMES, collection, materialise, pool, random_bags
+
+from pocketrec import Table, kernels, ops
+from pocketrec.ops import reference
+from pocketrec.ops.layout import from_tensor
+
+HASHED = [name for name in SCHEMES if name != "full"]
+NAMES = ["reference", pytest.param("cpp", marks=pytest.mark.skipif(kernels.cpu() is None, reason="no C++ kernel"))]
+
+
+@pytest.fixture(params=NAMES)
+def kernel(request):
+    return reference if request.param == "reference" else kernels.cpu()
+
+
+def tables(pooling: str = "sum", padding: int | None = None) -> list[Table]:
+    """Three features over two tables of width 12, whose rows no chunk size but 4 divides."""
+    return [
+        Table("a", 129, 12, pooling=pooling, padding_idx=padding),
+        Table("b", 1, 12, ("b1", "b2"), pooling=pooling),
+    ]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("pooling", ["sum", "mean", "max"])
+@pytest.mark.parametrize("samples", [0, 1, 129])
+def test_bags_equal_the_pool_of_materialised_rows(scheme, pooling, samples, kernel):
+    torch.manual_seed(samples)
+    module = collection(scheme, tables(pooling, padding=3))
+    values, offsets = random_bags(module, samples)
+    (memory,), (layout,) = module.parameters(), module.buffers()
+    out = kernel.lookup(memory.detach(), values, offsets, None, layout, 36)
+    expected = pool(module, values, offsets)
+    torch.testing.assert_close(out, expected.detach())
+
+    grad = torch.randn_like(expected)
+    expected_grad = torch.autograd.grad(expected, memory, grad)[0] if samples else torch.zeros_like(memory)
+    torch.testing.assert_close(
+        kernel.lookup_backward(grad, memory.detach(), values, offsets, None, layout), expected_grad
+    )
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_one_id_a_feature_equals_bags_of_one(scheme, kernel):
+    module = collection(scheme, tables())
+    (memory,), (layout,) = module.parameters(), module.buffers()
+    ids = torch.stack(
+        [torch.randint(0, 129, (50,)), torch.zeros(50, dtype=torch.int64), torch.zeros(50, dtype=torch.int64)], 1
+    )
+    flat, offsets = ids.T.reshape(-1), torch.arange(151)
+    alone = kernel.lookup(memory.detach(), ids, None, None, layout, 36)
+    assert torch.equal(alone, kernel.lookup(memory.detach(), flat, offsets, None, layout, 36))
+    grad = torch.randn_like(alone)
+    torch.testing.assert_close(
+        kernel.lookup_backward(grad, memory.detach(), ids, None, None, layout),
+        kernel.lookup_backward(grad, memory.detach(), flat, offsets, None, layout),
+    )
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_weights_scale_rows_and_get_their_gradient(scheme, kernel):
+    torch.manual_seed(0)
+    module = collection(scheme, tables(padding=3))
+    values, offsets = random_bags(module, 17)
+    weights = torch.randn(len(values), dtype=torch.float64, requires_grad=True)
+    (memory,), (layout,) = module.parameters(), module.buffers()
+    expected = pool(module, values, offsets, weights)
+    out = kernel.lookup(memory.detach(), values, offsets, weights.detach(), layout, 36)
+    torch.testing.assert_close(out, expected.detach())
+    grad = torch.randn_like(out)
+    for_memory, for_weights = torch.autograd.grad(expected, (memory, weights), grad)
+    detached = memory.detach()
+    torch.testing.assert_close(
+        kernel.lookup_backward(grad, detached, values, offsets, weights.detach(), layout), for_memory
+    )
+    torch.testing.assert_close(kernel.lookup_backward_weights(grad, detached, values, offsets, layout), for_weights)
+
+
+@pytest.mark.skipif(kernels.cpu() is None, reason="no C++ kernel")
+@pytest.mark.parametrize("scheme", HASHED)
+def test_kernel_and_reference_read_the_same_slots(scheme):
+    """Distinct slot contents make a wrong slot visible; ids up to the limit."""
+    module = collection(scheme, [Table("t", None, 10)], memory_size=1_000_003)
+    (layout,) = module.buffers()
+    limit = from_tensor(layout)[0].num_embeddings
+    ids = torch.tensor([[0], [1], [2**31], [2**33 + 5], [limit // 2], [limit - 1]])
+    memory = torch.arange(module.memory.numel(), dtype=torch.float64) + 1
+    args = (memory, ids.clamp(max=limit - 1), None, None, layout, 10)
+    assert torch.equal(kernels.cpu().lookup(*args), reference.lookup(*args))
+
+
+@pytest.mark.parametrize("pooling", ["sum", "max"])
+@pytest.mark.parametrize("scheme", ["robe", "robe-linear-signed", "hashing-trick"])
+def test_gradcheck_and_opcheck(scheme, pooling):
+    torch.manual_seed(1)
+    module = collection(scheme, tables(pooling, padding=3), memory_size=43)
+    values, offsets = random_bags(module, 3)
+    weights = torch.rand(len(values), dtype=torch.float64, requires_grad=True) if pooling == "sum" else None
+    memory = module.memory.detach().uniform_(-1, 1).requires_grad_()
+    args = (memory, values, offsets, weights, module.layout, 36)
+    inputs = (memory,) if weights is None else (memory, weights)
+    assert torch.autograd.gradcheck(lambda m, w=None: ops.lookup(m, values, offsets, w, module.layout, 36), inputs)
+    torch.library.opcheck(torch.ops.pocketrec.lookup, args)
+    torch.library.opcheck(torch.ops.pocketrec.lookup, (memory.detach(), *args[1:3], None, *args[4:]))
+
+
+def test_max_sends_the_gradient_to_the_first_of_ties():
+    module = collection("robe", [Table("t", 9, 4, pooling="max")])
+    memory = torch.ones_like(module.memory).requires_grad_()
+    values, offsets = torch.tensor([5, 2, 5]), torch.tensor([0, 3])
+    ops.lookup(memory, values, offsets, None, module.layout, 4).sum().backward()
+    rows = torch.autograd.grad(reference.rows(memory, from_tensor(module.layout)[0], torch.tensor([5])).sum(), memory)[
+        0
+    ]
+    assert torch.equal(memory.grad, rows)
+
+
+def test_full_tables_get_the_gradient_torch_would_give():
+    torch.manual_seed(0)
+    module = collection("full", tables("sum"))
+    values, offsets = random_bags(module, 40)
+    (table,) = module.parameters()
+    out = module((values, offsets))
+    out.backward(grad := torch.randn_like(out))
+    assert table.grad.is_sparse
+    expected = torch.autograd.grad(pool(module, values, offsets), table, grad.view(40, -1))[0]
+    torch.testing.assert_close(table.grad.to_dense(), expected)
+
+
+@pytest.mark.parametrize("scheme", ["robe", "full"])
+def test_same_bits_at_any_thread_count(scheme):
+    module = collection(scheme, [Table("t", 5000, 16)], memory_size=4099)
+    ids = torch.randint(0, 5000, (4096, 1))
+    (parameter,), before = module.parameters(), torch.get_num_threads()
+    grads = []
+    try:
+        for threads in (1, 2, 8):
+            torch.set_num_threads(threads)
+            out = module(ids)
+            (grad,) = torch.autograd.grad(out, parameter, torch.sin(torch.arange(out.numel())).view_as(out).double())
+            grads.append(grad.to_dense())
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(grads[0], g) for g in grads[1:])
+
+
+def test_reference_backward_is_deterministic():
+    module = collection("robe", [Table("t", 5000, 16)], memory_size=97)
+    ids, grad = torch.randint(0, 5000, (8192, 1)), torch.randn(8192, 16, dtype=torch.float64)
+    runs = [reference.lookup_backward(grad, module.memory.detach(), ids, None, None, module.layout) for _ in range(5)]
+    assert all(torch.equal(runs[0], r) for r in runs)
+
+
+def test_compiles_without_graph_breaks():
+    module = collection("robe", tables())
+    ids = torch.zeros(6, 3, dtype=torch.int64)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(ids), module(ids))
+    compiled(ids).sum().backward()
+    grad = module.memory.grad.clone()
+    module.memory.grad = None
+    module(ids).sum().backward()
+    torch.testing.assert_close(grad, module.memory.grad)
+
+
+BAD = {
+    "negative id": ({"indices": torch.tensor([[0, -1, 0]])}, r"feature 'b1', sample 0: id -1 is outside \[0, 1\)"),
+    "id too large": ({"indices": torch.tensor([[0, 0, 0], [129, 0, 0]])}, r"feature 'a', sample 1: id 129 is outside"),
+    "float ids": ({"indices": torch.zeros(1, 3)}, "ids must be int64, got torch.float32"),
+    "wrong width": ({"indices": torch.zeros(1, 2, dtype=torch.int64)}, r"shape \(B, 3\)"),
+    "offsets fall": (
+        {"indices": torch.zeros(3, dtype=torch.int64), "offsets": torch.tensor([0, 2, 1, 3])},
+        "offset 2 is 1 after 2",
+    ),
+    "offsets start late": (
+        {"indices": torch.zeros(3, dtype=torch.int64), "offsets": torch.tensor([1, 2, 2, 3])},
+        "from 0 to the number of ids, 3, got 1 to 3",
+    ),
+    "offsets end early": (
+        {"indices": torch.zeros(3, dtype=torch.int64), "offsets": torch.tensor([0, 1, 1, 2])},
+        "got 0 to 2",
+    ),
+    "offsets do not divide": (
+        {"indices": torch.zeros(3, dtype=torch.int64), "offsets": torch.tensor([0, 1, 3])},
+        r"F\*B\+1 entries for F=3",
+    ),
+    "weights of another shape": ({"weights": torch.ones(1, 2, dtype=torch.float64)}, "shape of the ids"),
+    "weights of another dtype": ({"weights": torch.ones(1, 3)}, "got torch.float32"),
+    "another device": (
+        {"indices": torch.zeros(1, 3, dtype=torch.int64, device="meta")},
+        "ids on meta, but the memory is on cpu",
+    ),
+    "integer memory": ({"memory": torch.zeros(211, dtype=torch.int8)}, "floating-point"),
+    "short memory": ({"memory": torch.zeros(100)}, "reads 211 slots but the memory has only 100"),
+    "strided memory": ({"memory": torch.zeros(422)[::2]}, "contiguous"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_arguments_are_named(case):
+    module = collection("robe", tables())
+    changes, message = BAD[case]
+    args = {
+        "memory": module.memory.detach(),
+        "indices": torch.zeros(1, 3, dtype=torch.int64),
+        "offsets": None,
+        "weights": None,
+    }
+    args |= changes
+    with pytest.raises(ValueError, match=message):
+        ops.lookup(*args.values(), module.layout, 36, "a\nb1\nb2")
+
+
+def test_materialise_is_a_function_of_the_memory():
+    """The oracle itself: a table whose every row is a gather of the memory."""
+    module = collection("robe", [Table("t", 7, 4)], memory_size=4)
+    (virtual,) = materialise(module)
+    assert set(virtual.detach().reshape(-1).tolist()) <= set(module.memory.tolist())
+
+
+def test_without_the_kernel_the_reference_serves_the_same_results():
+    """What an install without a compiler runs; the environment variable asks for the same path."""
+    code = (
+        "import torch, pocketrec as p; from pocketrec import kernels; assert kernels.cpu() is None\n"
+        "m = p.EmbeddingBag(100, 8, mode='sum', memory_size=64, sharing=p.Robe(4)); m.memory.data = torch.arange(64.)\n"
+        "y = m(torch.tensor([[1, 99]])); y.sum().backward(); print(y.tolist(), m.memory.grad.sum().item())"
+    )
+    env = {"POCKETREC_KERNELS": "reference", "PATH": "/usr/bin:/bin"}
+    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+    from pocketrec import EmbeddingBag, Robe
+
+    module = EmbeddingBag(100, 8, mode="sum", memory_size=64, sharing=Robe(4))
+    module.memory.data = torch.arange(64.0)
+    assert out.strip() == f"{module(torch.tensor([[1, 99]])).tolist()} 16.0"
