@@ -1,0 +1,96 @@
+"""Batches as training sees them: `(*inputs, labels)`, on a device, epoch by epoch, from any step of an epoch."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pocketrec.errors import UsageError
+
+
+def steps_per_epoch(data: Any) -> int:
+    """`len(data)`. Raises UsageError when it has none, or is empty."""
+    # A loader left in the middle of an epoch by an interrupted run may report only what remains.
+    _set_epoch(data, 0, 0)
+    try:
+        steps = len(data)
+    except TypeError:
+        raise UsageError("train_data: needs a length, len(train_data) = batches per epoch; wrap a generator") from None
+    if steps < 1:
+        raise UsageError("train_data: holds no batch; check the file, and that batch_size is not above its rows")
+    return steps
+
+
+def epoch_batches(data: Any, epoch: int, start_step: int) -> Iterator[Any]:
+    """The batches of `epoch` from its `start_step` on.
+
+    Data with `set_epoch(epoch, start_step)` go there at once; of others the first `start_step` batches are read and
+    dropped, which gives the same batches only if iterating them again does.
+    """
+    if _set_epoch(data, epoch, start_step):
+        return iter(data)
+    batches = iter(data)
+    for _ in itertools.islice(batches, start_step):
+        pass
+    return batches
+
+
+def _set_epoch(data: Any, epoch: int, start_step: int) -> bool:
+    """Tell the data where to start, as far as they can be told; True when they also took `start_step`."""
+    if not hasattr(data, "set_epoch"):
+        return False
+    if "start_step" in inspect.signature(data.set_epoch).parameters:
+        data.set_epoch(epoch, start_step=start_step)
+        return True
+    data.set_epoch(epoch)
+    return start_step == 0
+
+
+def split_batch(batch: Any, device: torch.device) -> tuple[tuple[Any, ...], Tensor]:
+    """`(*inputs, labels)` on `device`, the labels (B,) float. Tensors may be nested in tuples, lists and dicts."""
+    if not isinstance(batch, Sequence) or len(batch) < 2 or not isinstance(batch[-1], Tensor):
+        raise UsageError(f"a batch must be (*inputs, labels) with labels a tensor, got {_describe(batch)}")
+    *inputs, labels = (_to(part, device) for part in batch)
+    return tuple(inputs), labels.reshape(-1).float()
+
+
+def forward(model: nn.Module, inputs: tuple[Any, ...], labels: Tensor) -> Tensor:
+    """The model's logits as (B,) float; (B, 1) is accepted too. Raises UsageError for any other shape."""
+    logits = model(*inputs)
+    if not isinstance(logits, Tensor) or logits.numel() != labels.numel() or logits.shape[0] != labels.shape[0]:
+        raise UsageError(f"model: must return logits of shape ({labels.numel()},), got {_describe(logits)}")
+    return logits.reshape(-1).float()
+
+
+def _to(part: Any, device: torch.device) -> Any:
+    if isinstance(part, Tensor):
+        return part.to(device, non_blocking=True)
+    if isinstance(part, tuple | list):
+        return type(part)(_to(item, device) for item in part)
+    if isinstance(part, dict):
+        return {key: _to(item, device) for key, item in part.items()}
+    return part
+
+
+def tensors_in(part: Any) -> Iterator[Tensor]:
+    """All tensors nested in tuples, lists and dicts."""
+    if isinstance(part, Tensor):
+        yield part
+    elif isinstance(part, dict):
+        yield from tensors_in(list(part.values()))
+    elif isinstance(part, Iterable) and not isinstance(part, str):
+        for item in part:
+            yield from tensors_in(item)
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"a {type(value).__name__}"

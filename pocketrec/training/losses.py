@@ -1,0 +1,86 @@
+"""The loss of every step, watched: a run stops at the first one that is not a number, and says why it thinks so."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pocketrec.errors import TrainingError
+
+from .batches import tensors_in
+from .config import TrainConfig
+from .state import RunState
+
+_STEPS_BETWEEN_READS_ON_A_DEVICE = 20
+
+
+class LossMonitor:
+    """Adds each loss to the state. Raises TrainingError naming the exact step of one that is not finite.
+
+    On the CPU a loss is read before it changes any weight. Elsewhere reading waits for the device, so losses and their
+    batches are kept for a few steps and read together; `flush` reads what is left.
+    """
+
+    def __init__(self, state: RunState, config: TrainConfig, device: torch.device) -> None:
+        self._state = state
+        self._config = config
+        self._every = 1 if device.type == "cpu" else _STEPS_BETWEEN_READS_ON_A_DEVICE
+        self._pending: list[tuple[int, Tensor, tuple[Any, ...], Tensor]] = []
+
+    def add(self, step: int, loss: Tensor, inputs: tuple[Any, ...], labels: Tensor) -> None:
+        """Note the (detached) loss of `step`."""
+        self._pending.append((step, loss, inputs, labels))
+        if len(self._pending) >= self._every:
+            self.flush()
+
+    def flush(self) -> None:
+        """Read the losses noted and not yet read."""
+        pending, self._pending = self._pending, []
+        values = torch.stack([loss for _, loss, _, _ in pending]).tolist() if pending else []
+        for value, (step, _, inputs, labels) in zip(values, pending, strict=True):
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"the loss is {value} at step {step}: {_likely_cause(inputs, labels, self._config)}"
+                )
+            self._state.loss_sum += value
+            self._state.loss_count += 1
+
+
+def check_labels(labels: Tensor, step: int) -> None:
+    """Raise TrainingError for labels that no click can have; (soft) labels between 0 and 1 are fine."""
+    wrong = ~((labels >= 0) & (labels <= 1))
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
+        raise TrainingError(
+            f"labels must be 0 or 1, got {labels[row].item():g} at step {step}, row {row} of the batch; clean the data"
+        )
+
+
+def check_weights(model: nn.Module, step: int, config: TrainConfig) -> None:
+    """Raise TrainingError when a weight is not finite, so that no such checkpoint is written."""
+    for name, parameter in model.named_parameters():
+        # A finite sum proves finite terms, at a fraction of the cost of looking at each.
+        if not torch.isfinite(parameter.detach().sum()) and not torch.isfinite(parameter.detach()).all():
+            raise TrainingError(f"weights in {name} are not finite numbers after step {step}: {_diverged(config)}")
+
+
+def _likely_cause(inputs: tuple[Any, ...], labels: Tensor, config: TrainConfig) -> str:
+    if not torch.isfinite(labels).all():
+        return "the labels of this batch hold NaN or infinity; clean the data"
+    for number, part in enumerate(inputs):
+        for tensor in tensors_in(part):
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                place = ", ".join(str(int(i)) for i in (~torch.isfinite(tensor)).nonzero()[0])
+                return f"input {number} of this batch holds NaN or infinity, first at [{place}]; clean the data"
+    return _diverged(config)
+
+
+def _diverged(config: TrainConfig) -> str:
+    embedding, dense = config.learning_rates()
+    return (
+        f"the inputs are finite, so the learning rate is probably too high (embeddings {embedding:g}, "
+        f"dense {dense:g}); try a tenth of it, or more warmup_steps"
+    )
