@@ -1,0 +1,137 @@
+"""A text file as blocks of whole lines: memory stays flat and every line keeps its number."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from pocketrec.errors import DataError
+
+BLOCK_BYTES = 16 << 20
+LINE_LIMIT_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class TextBlock:
+    """Whole lines of one file, the last one ended by a newline."""
+
+    data: bytes
+    first_line: int
+    """Line number of the first line, from 1."""
+    first_row: int
+    """Number of rows (header not counted, bad rows counted) before this block."""
+    rows: int
+    """Rows in this block; fewer than lines where quoted fields hold line ends."""
+
+
+def record_ends(data: bytes, quoted: bool) -> np.ndarray:
+    """Positions of the newlines that end a record: those outside double quotes."""
+    codes = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(codes == 10)
+    if quoted and b'"' in data:
+        quotes = np.flatnonzero(codes == 34)
+        ends = ends[np.searchsorted(quotes, ends) % 2 == 0]
+    return ends
+
+
+def read_blocks(
+    path: Path, *, quoted: bool, header: bool, on_bytes: Callable[[bytes], None], block_bytes: int = BLOCK_BYTES
+) -> Iterator[TextBlock]:
+    """Yield the lines of `path` (.gz or plain) after the header, about `block_bytes` at a time.
+
+    Blank lines at the end of the file are dropped and CRLF becomes LF. `on_bytes` is called with the bytes read from
+    disk, compressed as they are. Raises DataError for a broken .gz, an open quote or an endless line.
+    """
+    line, row, skip = 1, 0, header
+    for data in _whole_lines(path, _chunks(path, on_bytes, block_bytes), quoted):
+        if skip:
+            end = int(record_ends(data, quoted)[0]) + 1
+            line += data.count(b"\n", 0, end)
+            data, skip = data[end:], False
+            if not data:
+                continue
+        rows = len(record_ends(data, True)) if quoted and b'"' in data else data.count(b"\n")
+        yield TextBlock(data, line, row, rows)
+        line += data.count(b"\n")
+        row += rows
+
+
+def read_header(path: Path) -> bytes:
+    """The first record of a CSV file, without its line end. Raises DataError."""
+    chunks = _chunks(path, lambda _: None, 1 << 16)
+    for data in _whole_lines(path, chunks, quoted=True):
+        return data[: int(record_ends(data, True)[0])].removesuffix(b"\r")
+    raise DataError(f"{path}: the file is empty")
+
+
+def _whole_lines(path: Path, chunks: Iterator[bytes], quoted: bool) -> Iterator[bytes]:
+    rest, first, blank = b"", True, b""
+    for chunk in chunks:
+        data = rest + (chunk.removeprefix(b"\xef\xbb\xbf") if first else chunk)
+        first = False
+        cut = _last_record_end(data, quoted)
+        if cut == 0 and len(data) > LINE_LIMIT_BYTES:
+            raise DataError(
+                f"{path}: no line end within {LINE_LIMIT_BYTES >> 20} MiB: is this text, with its quotes closed?"
+            )
+        rest, lines = data[cut:], blank + data[:cut].replace(b"\r\n", b"\n")
+        kept = lines.rstrip(b"\n")
+        # Blank lines are bad rows only when something follows them.
+        blank = lines[len(kept) + 1 :] if kept else lines
+        if kept:
+            yield kept + b"\n"
+    rest = rest.removesuffix(b"\r")
+    if rest:
+        if quoted and rest.count(b'"') % 2:
+            raise DataError(f"{path}: a double quote in the last {len(rest)} bytes is never closed: close it")
+        yield blank + rest + b"\n"
+
+
+def _last_record_end(data: bytes, quoted: bool) -> int:
+    """Length of the longest prefix of whole records."""
+    cut = data.rfind(b"\n") + 1
+    while quoted and cut and data.count(b'"', 0, cut) % 2:
+        cut = data.rfind(b"\n", 0, data.rfind(b'"', 0, cut)) + 1
+    return cut
+
+
+class _CountingReader:
+    """Reads a binary file and reports the bytes that passed."""
+
+    def __init__(self, raw: IO[bytes], on_bytes: Callable[[bytes], None]) -> None:
+        self.raw, self.on_bytes = raw, on_bytes
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.raw.read(size)
+        self.on_bytes(data)
+        return data
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.raw, name)
+
+
+def _chunks(path: Path, on_bytes: Callable[[bytes], None], size: int) -> Iterator[bytes]:
+    with path.open("rb") as raw:
+        counted = _CountingReader(raw, on_bytes)
+        if path.suffix != ".gz":
+            while chunk := counted.read(size):
+                yield chunk
+            return
+        try:
+            yield from _gzip_members(counted, size)
+        except EOFError:
+            raise DataError(f"{path}: the .gz file is cut off before its end: copy or download it again") from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"{path}: not a valid .gz file ({error}): copy or download it again") from None
+
+
+def _gzip_members(raw: _CountingReader, size: int) -> Iterator[bytes]:
+    with gzip.GzipFile(fileobj=raw, mode="rb") as unpacked:  # type: ignore[arg-type]
+        while chunk := unpacked.read(size):
+            yield chunk

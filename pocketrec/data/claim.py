@@ -1,0 +1,120 @@
+"""The output folder of `prepare`: new, half done by the same command, finished, or somebody else's."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pocketrec import files
+from pocketrec.data.manifest import NAME, InputFile, Manifest, Shard, read_manifest, shard_from_json
+from pocketrec.data.npy import file_sha256
+from pocketrec.data.runs import RunFile
+from pocketrec.errors import DataError, UsageError
+
+SCRATCH = "preparing"
+_PLAN = "plan.json"
+
+
+def check_inputs(paths: Sequence[Path]) -> list[InputFile]:
+    """Describe the input files. Raises UsageError for none or repeated ones, DataError for missing or empty ones."""
+    if not paths:
+        raise UsageError("no input file: name at least one click log")
+    seen: set[Path] = set()
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path}: no such file")
+        if not path.is_file():
+            raise DataError(f"{path}: not a file")
+        if path.resolve() in seen:
+            raise UsageError(f"{path}: named twice: every row would count twice")
+        seen.add(path.resolve())
+        if path.stat().st_size == 0:
+            raise DataError(f"{path}: the file is empty")
+    return [InputFile(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+
+
+class Claim:
+    """An output folder that is ours to write: new, or left by the same command when it was killed."""
+
+    def __init__(self, folder: Path, options: dict[str, Any], inputs: Sequence[InputFile]) -> None:
+        """Claim `folder`. Raises DataError when it holds something else."""
+        self.folder, self.scratch = folder, folder / SCRATCH
+        plan = {"options": options, "inputs": [asdict(each) for each in inputs]}
+        if not folder.exists():
+            folder.mkdir(parents=True)
+        elif not folder.is_dir():
+            raise DataError(f"{folder}: exists and is not a folder: choose another output folder")
+        elif (self.scratch / _PLAN).exists():
+            if files.read_json(self.scratch / _PLAN) != plan:
+                raise DataError(
+                    f"{folder}: left by a prepare of other files or options that did not finish: "
+                    "delete it or choose another output folder"
+                )
+            print(f"{folder}: going on where an earlier prepare stopped", file=sys.stderr)
+        elif any(folder.iterdir()):
+            raise DataError(f"{folder}: exists and holds something else: choose another output folder")
+        self.scratch.mkdir(exist_ok=True)
+        files.write_json(self.scratch / _PLAN, plan)
+        for leftover in folder.glob(".*.part"):
+            leftover.unlink()
+
+    def finished_shard(self, index: int) -> tuple[Shard, list[RunFile], str] | None:
+        """(shard, counts, hash of the input) when an earlier run finished it, else None."""
+        marker = self._marker(index)
+        if not marker.exists():
+            return None
+        told = files.read_json(marker)
+        runs = [RunFile(self.scratch / name, tuple(offsets)) for name, offsets in told["runs"]]
+        shard = shard_from_json(told["shard"])
+        paths = [run.path for run in runs] + [self.folder / name for name in shard.files]
+        return (shard, runs, told["input_sha256"]) if all(path.exists() for path in paths) else None
+
+    def mark_finished(self, shard: Shard, runs: Sequence[RunFile], input_sha256: str) -> None:
+        """Remember that a shard is done."""
+        told = {
+            "shard": asdict(shard),
+            "runs": [(run.path.name, run.offsets) for run in runs],
+            "input_sha256": input_sha256,
+        }
+        files.write_json(self._marker(shard.index), told)
+
+    def release(self) -> None:
+        """Remove what is no longer needed once the manifest is written."""
+        shutil.rmtree(self.scratch)
+
+    def undo(self) -> None:
+        """Remove everything that was written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _marker(self, index: int) -> Path:
+        return self.scratch / f"shard_{index:05d}.json"
+
+
+def finished_manifest(
+    folder: Path, paths: Sequence[Path], options: dict[str, Any], inputs: Sequence[InputFile]
+) -> Manifest | None:
+    """The manifest when `folder` was already prepared by the same command, None when it was not prepared at all.
+
+    Raises DataError when it was prepared from other files or with other options.
+    """
+    if not (folder / NAME).exists():
+        return None
+    manifest = read_manifest(folder)
+    same_inputs = len(inputs) == len(manifest.inputs) and all(
+        _same(path, now, then) for path, now, then in zip(paths, inputs, manifest.inputs, strict=True)
+    )
+    if manifest.options != options or not same_inputs:
+        what = "options" if same_inputs else "files"
+        raise DataError(f"{folder}: holds a log prepared from other {what}: choose another output folder or delete it")
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    return manifest
+
+
+def _same(path: Path, now: InputFile, then: InputFile) -> bool:
+    if (now.name, now.bytes) != (then.name, then.bytes):
+        return False
+    return now.modified_ns == then.modified_ns or file_sha256(path) == then.sha256
