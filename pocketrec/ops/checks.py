@@ -18,9 +18,8 @@ def check_devices(memory: Tensor, **others: Tensor | None) -> None:
     """Raise ValueError unless all lie where the memory does; before dispatch, which would pick some device's kernel."""
     for name, tensor in others.items():
         if tensor is not None and tensor.device != memory.device:
-            raise ValueError(
-                f"{name} on {tensor.device}, but the memory is on {memory.device}: move one with .to({str(memory.device)!r})"
-            )
+            advice = f"move one with .to({str(memory.device)!r})"
+            raise ValueError(f"{name} on {tensor.device}, but the memory is on {memory.device}: {advice}")
 
 
 def check(
