@@ -1,0 +1,272 @@
+"""Embeddings: torch's semantics over a shared memory, one owner, and the ways a module travels."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+from lookups import SCHEMES, collection, materialise, pool, random_bags
+from torch import nn
+
+from pocketrec import (
+    Embedding,
+    EmbeddingBag,
+    EmbeddingBagCollection,
+    Full,
+    HashingTrick,
+    Robe,
+    Table,
+    full_bytes,
+    stored_bytes,
+)
+
+
+def virtual_table(module) -> torch.Tensor:
+    return materialise(module)[0].detach()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize("padding_idx", [None, 3, -1])
+def test_bag_means_what_torch_means(scheme, mode, padding_idx):
+    """nn.EmbeddingBag over the materialised table is the oracle: 1-D with offsets, with the last offset, and 2-D."""
+    budget = {} if scheme == "full" else {"memory_size": 101}
+    options = {"mode": mode, "padding_idx": padding_idx, "dtype": torch.float64}
+    ours = EmbeddingBag(40, 6, **options, sharing=SCHEMES[scheme], **budget)
+    torchs = nn.EmbeddingBag(40, 6, _weight=virtual_table(ours), **options)
+    ids, offsets = torch.tensor([3, 3, 39, 0, 7, 7, 7]), torch.tensor([0, 2, 2, 5])
+    torch.testing.assert_close(ours(ids, offsets), torchs(ids, offsets))
+    torch.testing.assert_close(ours(ids[:6].view(2, 3)), torchs(ids[:6].view(2, 3)))
+    torch.testing.assert_close(ours(ids.int(), offsets.int()), torchs(ids, offsets))
+    ours.include_last_offset = torchs.include_last_offset = True
+    closed = torch.tensor([0, 2, 7])
+    torch.testing.assert_close(ours(ids, closed), torchs(ids, closed))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_weighted_bag_means_what_torch_means(scheme):
+    budget = {} if scheme == "full" else {"memory_size": 101}
+    ours = EmbeddingBag(40, 6, mode="sum", dtype=torch.float64, sharing=SCHEMES[scheme], **budget)
+    torchs = nn.EmbeddingBag(40, 6, mode="sum", _weight=virtual_table(ours), dtype=torch.float64)
+    ids, weights = torch.randint(0, 40, (5, 3)), torch.randn(5, 3, dtype=torch.float64)
+    torch.testing.assert_close(ours(ids, per_sample_weights=weights), torchs(ids, per_sample_weights=weights))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (129,), (2, 3, 4)])
+def test_embedding_reads_rows_in_any_shape(scheme, shape):
+    budget = {} if scheme == "full" else {"memory_size": 101}
+    ours = Embedding(40, 6, padding_idx=2, dtype=torch.float64, sharing=SCHEMES[scheme], **budget)
+    ids = torch.randint(0, 40, shape)
+    expected = virtual_table(ours)[ids] * (ids != 2)[..., None]
+    torch.testing.assert_close(ours(ids), expected)
+
+
+@given(
+    samples=st.integers(0, 9),
+    dims=st.lists(st.integers(1, 9), min_size=1, max_size=3),
+    scheme=st.sampled_from([s for s in SCHEMES if s != "full"]),
+    pooling=st.sampled_from(["sum", "mean", "max"]),
+    seed=st.integers(0, 2**62 - 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_collections_of_any_shape_equal_the_oracle(samples, dims, scheme, pooling, seed):
+    torch.manual_seed(samples)
+    tables = [Table(f"t{i}", 10 * i + 1, d, pooling=pooling) for i, d in enumerate(dims)]
+    module = collection(scheme, tables, memory_size=37, seed=seed)
+    values, offsets = random_bags(module, samples)
+    out = module((values, offsets))
+    torch.testing.assert_close(
+        out.reshape(samples, sum(dims)), pool(module, values, offsets).reshape(samples, sum(dims))
+    )
+
+
+@pytest.mark.parametrize("scheme", ["robe", "full", "hashing-trick"])
+def test_tables_of_different_widths_come_back_side_by_side(scheme):
+    """Full keeps one parameter a width; the columns must still come in the order of the features."""
+    tables = [Table("a", 20, 4), Table("b", 30, 8, ("b1", "b2")), Table("c", 5, 4)]
+    module = collection(scheme, tables)
+    ids = torch.stack([torch.randint(0, n, (7,)) for n in (20, 30, 30, 5)], 1)
+    out = module(ids)
+    assert out.shape == (7, 24)
+    assert module.embedding_dim is None
+    assert torch.equal(out[:, 4:12][ids[:, 1] == ids[:, 2]], out[:, 12:20][ids[:, 1] == ids[:, 2]])
+    bags = module((ids.T.reshape(-1), torch.arange(4 * 7 + 1)))
+    assert torch.equal(out, bags)
+    weighted = module((ids.T.reshape(-1), torch.arange(4 * 7 + 1), torch.full((28,), 2.0, dtype=torch.float64)))
+    torch.testing.assert_close(weighted, 2 * out)
+    for number, table in enumerate(("a", "b", "b", "c")):
+        alone = out[:, [0, 4, 12, 20][number] :][:, : 4 if table != "b" else 8]
+        same = ids[:, number] == ids[0, number]
+        assert torch.equal(alone[same], alone[:1].expand(int(same.sum()), -1)), "one id, one row"
+
+
+def test_open_ended_tables_take_any_id():
+    module = EmbeddingBagCollection([Table("user", None, 8), Table("item", None, 8)], memory_size=1000)
+    ids = torch.tensor([[0, 2**62 - 1], [2**40, 1]])
+    assert module(ids).shape == (2, 2, 8)
+    assert full_bytes(module) is None
+    with pytest.raises(ValueError, match=r"feature 'item', sample 0: id -1 is outside \[0, 2\^62\)"):
+        module(torch.tensor([[0, -1]]))
+
+
+def test_the_memory_is_one_parameter_and_sharing_survives_every_journey(tmp_path):
+    """The authors' module comes back from `.to(dtype)` as 26 separate copies; ours has one memory to lose."""
+    model = nn.Sequential(EmbeddingBagCollection([Table(f"t{i}", 1000, 8) for i in range(26)], memory_size=500))
+    ids = torch.randint(0, 1000, (4, 26))
+    expected = model(ids)
+    for journey in (
+        lambda m: m.to(torch.float64).to(torch.float32),
+        lambda m: m.to("cpu"),
+        copy.deepcopy,
+        lambda m: pickle.loads(pickle.dumps(m)),
+    ):
+        moved = journey(copy.deepcopy(model))
+        assert [p.shape for p in moved.parameters()] == [(500,)]
+        assert torch.equal(moved(ids), expected)
+    torch.save(model.state_dict(), tmp_path / "state.pt")
+    other = nn.Sequential(EmbeddingBagCollection([Table(f"t{i}", 1000, 8) for i in range(26)], memory_size=500))
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert torch.equal(other(ids), expected)
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"sharing": Robe(chunk_size=4)}, {"memory_size": 400}])
+def test_weights_made_with_another_recipe_are_refused(change):
+    tables = [Table("t", 1000, 8)]
+    base = {"sharing": Robe(chunk_size=8), "memory_size": 500, "seed": 0}
+    state = EmbeddingBagCollection(tables, **base).state_dict()
+    with pytest.raises(RuntimeError, match="another sharing scheme"):
+        EmbeddingBagCollection(tables, **(base | change)).load_state_dict(state)
+
+
+def test_seed_moves_rows_but_torch_draws_the_values():
+    def build(seed):
+        torch.manual_seed(5)
+        return EmbeddingBag(1000, 8, memory_size=500, seed=seed)
+
+    ids = torch.arange(100).view(-1, 1)
+    assert torch.equal(build(0).memory, build(1).memory)
+    assert not torch.equal(build(0)(ids), build(1)(ids))
+
+
+def test_budgets_are_kept():
+    tables = [Table("large", 100_000, 16), Table("small", 10, 16)]
+    full = (100_000 + 10) * 16 * 4
+    for sharing in (Robe(), HashingTrick()):
+        module = EmbeddingBagCollection(tables, sharing, compression=100)
+        assert full_bytes(module) == full
+        assert 0.99 * full / 100 < stored_bytes(module) <= full / 100
+    assert stored_bytes(EmbeddingBagCollection(tables, Full())) == full
+
+
+def test_hashing_trick_keeps_small_tables_exact_and_shares_the_rest_equally():
+    tables = [Table("large", 10_000, 4), Table("small", 10, 4), Table("larger", 20_000, 4)]
+    layouts, slots = HashingTrick().place(tables, 1000, 0)
+    assert [f.places for f in layouts] == [120, 10, 120]
+    assert slots == 1000
+    module = EmbeddingBagCollection([tables[1]], HashingTrick(), memory_size=40)
+    assert len(torch.unique(module(torch.arange(10)[:, None]), dim=0)) == 10, "a table that fits has no collisions"
+
+
+def test_aligned_chunks_start_on_multiples():
+    module = EmbeddingBag(500, 16, mode="sum", memory_size=100, sharing=Robe(8, align=8), dtype=torch.float64)
+    module.memory.data = torch.arange(100.0, dtype=torch.float64)
+    firsts = module(torch.arange(500)[:, None])[:, ::8]
+    assert set(firsts.reshape(-1).tolist()) == set(range(0, 96, 8))
+
+
+def test_initial_values():
+    tables = [Table("a", 10_000, 16), Table("b", 100, 16)]
+    for init, bound in ((None, 0.01), (0.3, 0.3), ("largest-table", 0.01), ("width", 0.25)):
+        memory = EmbeddingBagCollection(tables, memory_size=50_000, init=init).memory
+        assert 0.99 * bound < memory.abs().max() <= bound
+    (full,) = EmbeddingBagCollection(tables, Full(), init="largest-table").parameters()
+    assert full[:10_000].abs().max() <= 0.01 < full[10_000:].abs().max() <= math.sqrt(1 / 100)
+
+
+def test_full_starts_from_torchs_weight():
+    weight = torch.randn(10, 4)
+    bag = EmbeddingBag(10, 4, mode="sum", sparse=True, _weight=weight, sharing=Full())
+    assert torch.equal(bag(torch.arange(10)[:, None]), weight)
+
+
+ROBE = {"sharing": Robe(), "compression": 10}
+REFUSED = {
+    "no budget": (lambda: EmbeddingBag(100, 16), "either memory_size .* or compression"),
+    "two budgets": (lambda: EmbeddingBag(100, 16, compression=2, memory_size=9), "either memory_size"),
+    "budget for full": (lambda: EmbeddingBag(100, 16, sharing=Full(), compression=2), "full tables take no"),
+    "compression below 1": (lambda: EmbeddingBag(100, 16, compression=0.1), "at least 1 .*got 0.1"),
+    "compression nan": (lambda: EmbeddingBag(100, 16, compression=math.nan), "at least 1"),
+    "too much compression": (lambda: EmbeddingBag(100, 16, compression=1000), "one chunk of 16 slots"),
+    "trick too small": (
+        lambda: EmbeddingBag(100, 16, compression=1000, sharing=HashingTrick()),
+        "one row for each of 1 tables",
+    ),
+    "too many slots": (lambda: EmbeddingBag(100, 16, memory_size=2**31, device="meta"), r"fewer than 2\^31"),
+    "no rows": (lambda: EmbeddingBag(0, 16, memory_size=99), "num_embeddings must be in"),
+    "no width": (lambda: EmbeddingBag(10, 0, memory_size=99), "embedding_dim must be at least 1"),
+    "open-ended by ratio": (lambda: EmbeddingBag(None, 16, compression=10), "give memory_size"),
+    "open-ended full": (lambda: EmbeddingBag(None, 16, sharing=Full()), "needs num_embeddings"),
+    "unknown mode": (lambda: EmbeddingBag(100, 16, mode="summ", **ROBE), "did you mean 'sum'"),
+    "padding out of range": (lambda: EmbeddingBag(100, 16, padding_idx=100, **ROBE), "padding_idx must be within"),
+    "max_norm": (lambda: EmbeddingBag(100, 16, max_norm=1.0, **ROBE), "max_norm renormalises"),
+    "scale_grad_by_freq": (lambda: EmbeddingBag(100, 16, scale_grad_by_freq=True, **ROBE), "scale_grad_by_freq"),
+    "sparse": (lambda: Embedding(100, 16, sparse=True, **ROBE), "sparse=True"),
+    "_weight": (lambda: Embedding(100, 16, _weight=torch.ones(100, 16), **ROBE), "_weight is a full table"),
+    "_weight of another shape": (
+        lambda: Embedding(100, 16, _weight=torch.ones(99, 16), sharing=Full()),
+        r"shape \(100, 16\), got \(99, 16\)",
+    ),
+    "unknown hash": (lambda: Robe(hash="mixin"), "did you mean 'mixing'"),
+    "unknown init": (lambda: EmbeddingBag(100, 16, init="widht", **ROBE), "did you mean 'width'"),
+    "negative init": (lambda: EmbeddingBag(100, 16, init=-1.0, **ROBE), "positive half-width"),
+    "chunk 0": (lambda: Robe(chunk_size=0), "chunk_size must be at least 1"),
+    "authors signed": (lambda: Robe(hash="authors", signed=True), "neither signs nor alignment"),
+    "authors overflow": (
+        lambda: EmbeddingBag(10_586_908_979, 16, memory_size=999, sharing=Robe(hash="authors")),
+        "overflows above id 10586908977",
+    ),
+    "bad seed": (lambda: EmbeddingBag(100, 16, seed=-1, **ROBE), r"seed must be in \[0, 2\^62\)"),
+    "no tables": (lambda: EmbeddingBagCollection([], memory_size=9), "at least one table"),
+    "same name": (
+        lambda: EmbeddingBagCollection([Table("a", 5, 2), Table("a", 5, 2)], memory_size=9),
+        "table names must be unique, got 'a'",
+    ),
+    "same feature": (
+        lambda: EmbeddingBagCollection([Table("a", 5, 2, ("f",)), Table("b", 5, 2, ("f",))], memory_size=9),
+        "feature names must be unique, got 'f'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_makes_no_sense_is_refused_with_the_reason(case):
+    build, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+BAG = EmbeddingBag(100, 16, **ROBE)
+BAD_CALLS = {
+    "float ids": (lambda: BAG(torch.zeros(2, 2)), "input must be int64 or int32, got torch.float32"),
+    "no offsets": (lambda: BAG(torch.zeros(2, dtype=torch.int64)), "needs offsets"),
+    "both": (lambda: BAG(torch.zeros(2, 2, dtype=torch.int64), torch.tensor([0])), "takes no offsets"),
+    "3-D": (lambda: BAG(torch.zeros(2, 2, 2, dtype=torch.int64)), "1-D or 2-D"),
+    "weights with mean": (
+        lambda: BAG(torch.zeros(2, 2, dtype=torch.int64), per_sample_weights=torch.ones(2, 2)),
+        "sum pooling only, got 'mean'",
+    ),
+    "unsorted": (lambda: BAG(torch.zeros(3, dtype=torch.int64), torch.tensor([0, 2, 1])), "must not fall"),
+    "float offsets": (lambda: BAG(torch.zeros(3, dtype=torch.int64), torch.tensor([0.0])), "offsets must be int64"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CALLS)
+def test_bad_calls_are_named(case):
+    call, message = BAD_CALLS[case]
+    with pytest.raises(ValueError, match=message):
+        call()
