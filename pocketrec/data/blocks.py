@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 
@@ -124,14 +124,14 @@ def _chunks(path: Path, on_bytes: Callable[[bytes], None], size: int) -> Iterato
                 yield chunk
             return
         try:
-            yield from _gzip_members(counted, size)
+            yield from _unpacked(counted, size)
         except EOFError:
             raise DataError(f"{path}: the .gz file is cut off before its end: copy or download it again") from None
         except (gzip.BadGzipFile, zlib.error) as error:
             raise DataError(f"{path}: not a valid .gz file ({error}): copy or download it again") from None
 
 
-def _gzip_members(raw: _CountingReader, size: int) -> Iterator[bytes]:
-    with gzip.GzipFile(fileobj=raw, mode="rb") as unpacked:  # type: ignore[arg-type]
+def _unpacked(raw: _CountingReader, size: int) -> Iterator[bytes]:
+    with gzip.GzipFile(fileobj=cast(IO[bytes], raw), mode="rb") as unpacked:
         while chunk := unpacked.read(size):
             yield chunk

@@ -84,7 +84,7 @@ def id_kind(series: pl.Series, declared_text: bool) -> str:
     """`integer` or `text`, judged from the type, for text from the values. Raises DataError for floats."""
     if declared_text:
         return "text"
-    floats = f"categorical column {series.name!r} holds floats: an id is an integer or text; declare the column as dense, or as text"
+    floats = f"categorical column {series.name!r} holds floats: an id is an integer or text"
     if series.dtype in (pl.String, pl.Categorical, pl.Enum):
         values = series.cast(pl.String).drop_nulls()
         values = values.filter(values != "")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -83,7 +84,7 @@ class Vocabulary:
 
     def key(self) -> str:
         """See `Ids`."""
-        return f"vocabulary-min{self.min_count}"
+        return f"vocabulary-min{self.min_count}-{_digest(self.kept)}"
 
 
 class FilteredIds:
@@ -137,13 +138,22 @@ class FilteredIds:
 
     def key(self) -> str:
         """See `Ids`."""
-        return self.label
+        return f"{self.label}-{_digest([self.bits])}"
 
     def _places(self, feature: int, ids: np.ndarray) -> list[np.ndarray]:
         """Double hashing (Kirsch & Mitzenmacher 2006): place k is h1 + k * h2, spread by multiplication."""
         first = mixing_hash(ids, 0, mixing_key(self.seed, feature))
         second = mix64(first) | 1
         return [scale(first + k * second, 8 * len(self.bits)) for k in range(self.probes)]
+
+
+def _digest(arrays: Sequence[np.ndarray]) -> str:
+    """Tells apart maps that were made from different logs with the same parameters."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(len(array).to_bytes(8, "little"))
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:12]
 
 
 def _bit(places: np.ndarray) -> np.ndarray:

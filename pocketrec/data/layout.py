@@ -62,7 +62,8 @@ def make_layout(
     if format == "criteo":
         if label or dense or categorical or separator or time_column or text:
             raise UsageError(
-                "format criteo fixes its columns: label, dense, categorical, separator, time and text columns are for csv and parquet"
+                "format criteo fixes its columns: "
+                "label, dense, categorical, separator, time and text columns are for csv and parquet"
             )
         return Layout(format="criteo", id_kinds=dict.fromkeys(CRITEO_FEATURES, "hex"))
     if not label or not categorical:

@@ -86,9 +86,9 @@ class TextParser:
         starts = np.concatenate(([0], ends[:-1] + 1))
         found = np.diff(np.searchsorted(_separators(data, separator, self.quoted), ends), prepend=0) + 1
         good = found == len(self.columns)
-        for i in np.flatnonzero(~good):
+        for i in np.flatnonzero(~good).tolist():
             rule = f"a row has {len(self.columns)} columns"
-            bad.add(BadRow(_line(block, int(i)), "", rule, f"{int(found[i])}"))
+            bad.add(BadRow(_line(block, i), "", rule, f"{int(found[i])}"))
         for i in _undecodable(data, starts, ends) if not _is_utf8(data) else []:
             if good[i]:
                 value = data[starts[i] : ends[i]].decode("utf-8", "backslashreplace")
