@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,7 +97,9 @@ class Optimizers:
         for name, optimizer in self._optimizers.items():
             for group in optimizer.param_groups:
                 group["lr"] = self._full_rates[name] * learning_rate_factor
-            optimizer.step()
+            # torch warns of sparse tensors made inside its own Adagrad, unless told whether to check them.
+            with torch.sparse.check_sparse_tensor_invariants(False) if name == "sparse_embedding" else nullcontext():
+                optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class RunFolder:
             if resume:
                 raise UsageError("resume: needs the folder of the run, out=..., got None")
             return None
-        path = self._checkpoint(self.path)
+        path = self.path / "checkpoint.pt"
         if not resume:
             if path.exists() or (self.path / "model.pt").exists():
                 raise UsageError(
@@ -50,6 +50,7 @@ class RunFolder:
                     "or choose another folder"
                 )
             return None
+        self._remove_torn_files(self.path)
         if not path.exists():
             return None
         found = checkpoint.read_checkpoint(path)
@@ -73,7 +74,7 @@ class RunFolder:
             return
         started = time.monotonic()
         about = {"format": checkpoint.FORMAT, "torch": str(torch.__version__), "run": dict(self._description)}
-        checkpoint.save(self._checkpoint(self.path), {**about, **content})
+        checkpoint.save(self.path / "checkpoint.pt", {**about, **content})
         self.saved_step = content["state"]["step"]
         self._written_at = time.monotonic()
         self._write_seconds = self._written_at - started
@@ -97,5 +98,8 @@ class RunFolder:
         return f"the checkpoint of step {self.saved_step} is in {self.path}"
 
     @staticmethod
-    def _checkpoint(folder: Path) -> Path:
-        return folder / "checkpoint.pt"
+    def _remove_torn_files(folder: Path) -> None:
+        """What a killed run had begun to write under a temporary name."""
+        for kind in ("checkpoint.pt", "model.pt", "best_*.pt", "history.csv"):
+            for path in folder.glob(f".{kind}.*.part"):
+                path.unlink(missing_ok=True)
