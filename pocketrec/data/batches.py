@@ -31,13 +31,18 @@ class Batches:
         shuffle: bool = False,
         seed: int = 0,
         drop_last: bool = False,
+        features: Sequence[int] | None = None,
     ) -> None:
-        """labels, dense, sparse: one .npy file per shard. Raises UsageError for a batch size below 1."""
+        """labels, dense, sparse: one .npy file per shard. features: the columns of ids wanted, all unless given.
+
+        Raises UsageError for a batch size below 1.
+        """
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, got {batch_size}")
         self.batch_size, self.shuffle, self.seed, self.drop_last = batch_size, shuffle, seed, drop_last
         self._labels, self._dense, self._sparse = (_Sequence(paths) for paths in (labels, dense, sparse))
         self.rows = self._labels.rows
+        self._features = slice(None) if features is None else list(features)
         self._epoch, self._start_step = 0, 0
 
     def __len__(self) -> int:
@@ -61,7 +66,7 @@ class Batches:
         dense, ids, labels = (source.take(rows) for source in (self._dense, self._sparse, self._labels))
         return (
             torch.from_numpy(dense.astype(np.float32, copy=False)),
-            torch.from_numpy(ids.astype(np.int64, copy=False)),
+            torch.from_numpy(ids[:, self._features].astype(np.int64, copy=False, order="C")),
             torch.from_numpy(labels.astype(np.float32)),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,15 @@ class ClickLog:
         return FilteredIds.build(self.kept_ids(min_count), bits_per_id, min_count)
 
     def batches(
-        self, split: str, ids: Ids, batch_size: int, *, shuffle: bool = False, seed: int = 0, drop_last: bool = False
+        self,
+        split: str,
+        ids: Ids,
+        batch_size: int,
+        *,
+        features: Sequence[int] | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
     ) -> Batches:
         """Batches of one split; see `Batches`. Translates the ids of the split first unless that was done before."""
         from pocketrec.data.batches import Batches
@@ -87,4 +96,5 @@ class ClickLog:
             shuffle=shuffle,
             seed=seed,
             drop_last=drop_last,
+            features=features,
         )

@@ -2,8 +2,9 @@
 
 from pocketrec.sharing.full import Full
 from pocketrec.sharing.hashing_trick import HashingTrick
+from pocketrec.sharing.names import SCHEMES, scheme_named
 from pocketrec.sharing.robe import Robe
 from pocketrec.sharing.scheme import Scheme
 from pocketrec.sharing.table import Table
 
-__all__ = ["Full", "HashingTrick", "Robe", "Scheme", "Table"]
+__all__ = ["SCHEMES", "Full", "HashingTrick", "Robe", "Scheme", "Table", "scheme_named"]

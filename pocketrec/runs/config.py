@@ -1,0 +1,105 @@
+"""RunConfig: one run, described. What `pocketrec train` takes, what `config.json` holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from pocketrec.errors import TrainingError, UsageError, nearest
+from pocketrec.models import PRESETS
+from pocketrec.sharing import SCHEMES, Scheme, scheme_named
+from pocketrec.training import TrainConfig
+
+MODELS = ("dlrm",)
+IDS = ("vocabulary", "raw", "filtered")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """A model, how its tables are shared, and how it is trained. Raises UsageError for what makes no sense."""
+
+    model: str = "dlrm"
+    """The ranker."""
+    preset: str = "kaggle"
+    """Layer sizes, and the D at which compression is counted."""
+    sharing: str = "robe"
+    """`full`, `hashing-trick` or `robe`."""
+    compression: float | None = None
+    """Bytes of the full tables (a float32 row of the preset's D for every value seen in training) / bytes stored."""
+    memory_size: int | None = None
+    """Slots of the memory, instead of `compression`."""
+    chunk_size: int = 16
+    """Z of ROBE-Z."""
+    hash: str = "mixing"
+    """ROBE's hash: `mixing` or `linear`."""
+    signed: bool = False
+    """ROBE: multiply what is read by +1 or -1."""
+    align: int = 1
+    """ROBE: chunk starts are multiples of it."""
+    ids: str = "vocabulary"
+    """`vocabulary` rows, `raw` ids, or raw ids that passed a `filtered` set of the values seen often enough."""
+    min_count: int | None = None
+    """How often a value must be seen in training to be kept; None takes what the log was prepared with."""
+    bits_per_id: float = 10
+    """Of the filter."""
+    embedding_dim: int | None = None
+    """D, the virtual width; None takes the preset's. It never changes the budget."""
+    init: float | str | None = None
+    """Initial values; see `pocketrec.embedding.init`."""
+    batch_size: int = 2048
+    """Examples a step."""
+    training: TrainConfig = field(default_factory=TrainConfig)
+    """Optimisers, schedule, early stopping, seed, threads, device."""
+
+    def __post_init__(self) -> None:
+        for name, known in (("model", MODELS), ("preset", PRESETS), ("sharing", SCHEMES), ("ids", IDS)):
+            if getattr(self, name) not in known:
+                raise UsageError(f"{name}: unknown name {getattr(self, name)!r}: {nearest(getattr(self, name), known)}")
+        if self.sharing == "full":
+            self._check_full()
+        elif (self.compression is None) == (self.memory_size is None):
+            raise UsageError(f"sharing {self.sharing!r} needs a budget: give either compression or memory_size")
+        if self.compression is not None and not (math.isfinite(self.compression) and self.compression >= 1):
+            raise UsageError(
+                f"compression: is full size / stored size, at least 1 (100 for 100x), got {self.compression}"
+            )
+        for name in ("memory_size", "embedding_dim", "batch_size", "min_count"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name}: must be at least 1, got {value}")
+        self.scheme()
+
+    def _check_full(self) -> None:
+        if self.compression not in (None, 1) or self.memory_size is not None:
+            raise UsageError("sharing 'full' stores every row: it takes neither compression nor memory_size")
+        if self.ids != "vocabulary":
+            raise UsageError(f"sharing 'full' needs a row for every id: use ids 'vocabulary', not {self.ids!r}")
+
+    def scheme(self) -> Scheme:
+        """The sharing scheme, built."""
+        return scheme_named(
+            self.sharing, chunk_size=self.chunk_size, hash=self.hash, signed=self.signed, align=self.align
+        )
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self.embedding_dim or PRESETS[self.preset].embedding_dim
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `config.json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, told: dict[str, Any], where: str = "config") -> RunConfig:
+        """The inverse of `as_dict`. Raises TrainingError for a field this version does not know."""
+        known = {f.name for f in fields(cls)}
+        known_training = {f.name for f in fields(TrainConfig)}
+        training = told.get("training", {})
+        for name, allowed in [(n, known) for n in told] + [(n, known_training) for n in training]:
+            if name not in allowed:
+                raise TrainingError(
+                    f"{where}: unknown field {name!r} ({nearest(name, allowed)}): another version's run?"
+                )
+        return cls(**(told | {"training": TrainConfig(**training)}))

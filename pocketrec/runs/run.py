@@ -1,0 +1,209 @@
+"""Train one RunConfig on one click log into a run folder; open such a folder again."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import pocketrec
+from pocketrec import hashing
+from pocketrec.data import ClickLog
+from pocketrec.data.ids import Ids
+from pocketrec.errors import DataError, TrainingError, UsageError
+from pocketrec.files import read_json, write_json
+from pocketrec.models import DLRM
+from pocketrec.runs.build import Sizes, build_ids, build_model, informative_features, sizes_of
+from pocketrec.runs.config import RunConfig
+from pocketrec.training import Metrics, Result, evaluate, load_weights, train
+
+EVALUATION_BATCH = 16_384
+CONFIG, METRICS = "config.json", "metrics.json"
+
+
+def versions() -> dict[str, str]:
+    """Of everything that decides a result."""
+    return {
+        "pocketrec": pocketrec.__version__,
+        "hash": f"v{hashing.VERSION}",
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run folder, opened."""
+
+    folder: Path
+    config: RunConfig
+    model: DLRM
+    ids: Ids
+    sizes: Sizes
+
+
+def train_run(
+    log: ClickLog,
+    config: RunConfig,
+    out: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    progress: bool = True,
+    log_to_tensorboard: bool = False,
+) -> dict[str, Any]:
+    """Train, test, and write `config.json`, `history.csv`, `checkpoint.pt`, `model.pt` and, last, `metrics.json`.
+
+    Returns what `metrics.json` holds. Raises UsageError for an `out` that holds something else or another run,
+    TrainingError as `train` does.
+    """
+    folder = Path(out)
+    about = {
+        "run": config.as_dict(),
+        "data": log.manifest.fingerprint,
+        "log": _described(log),
+        "versions": versions(),
+    }
+    _check_folder(folder, about, resume)
+    if resume and (folder / METRICS).exists():
+        print(f"{folder} holds this run, finished: nothing to train", file=sys.stderr)
+        metrics: dict[str, Any] = read_json(folder / METRICS)
+        return metrics
+    ids = build_ids(log, config)
+    model = build_model(log.manifest, ids, config)
+    write_json(folder / CONFIG, about)
+    result = train(
+        model,
+        _batches(log, ids, config, "train"),
+        _batches(log, ids, config, "validation") if log.manifest.rows["validation"] else None,
+        config=config.training,
+        out=folder,
+        resume=resume or not (folder / "checkpoint.pt").exists(),
+        identity={"run": _identity(config), "data": about["data"], "hash": hashing.VERSION},
+        progress=progress,
+        log_to_tensorboard=log_to_tensorboard,
+    )
+    test = evaluate(model, _batches(log, ids, config, "test")) if log.manifest.rows["test"] else None
+    metrics = _summary(result, test, sizes_of(model, log.manifest, ids, config), config)
+    write_json(folder / METRICS, metrics)
+    return metrics
+
+
+def open_run(folder: str | os.PathLike[str], log: ClickLog) -> TrainedRun:
+    """The trained model of a run folder, with its ids policy.
+
+    Raises TrainingError when the folder holds no finished run, DataError when `log` is not the one it was trained on
+    and its ids need that log's vocabulary or filter.
+    """
+    folder = Path(folder)
+    about = read_config(folder)
+    config = RunConfig.from_dict(about["run"], str(folder / CONFIG))
+    columns = _described(log)
+    if columns != about["log"]:
+        raise DataError(
+            f"{log.folder}: has other columns than the log of {folder}: {columns} instead of {about['log']}"
+        )
+    if config.ids != "raw" and log.manifest.fingerprint != about["data"]:
+        raise DataError(
+            f"{log.folder}: is not the log that {folder} was trained on, and ids {config.ids!r} come from that log's "
+            "training split; give that folder, or train with --ids raw, which needs no map"
+        )
+    ids = build_ids(log, config)
+    model = build_model(log.manifest, ids, config)
+    load_weights(model, folder)
+    return TrainedRun(folder, config, model, ids, sizes_of(model, log.manifest, ids, config))
+
+
+def evaluate_run(run: TrainedRun, log: ClickLog, split: str) -> Metrics:
+    """Quality of a trained run on one split."""
+    if not log.manifest.rows.get(split, 1):
+        raise DataError(f"{log.folder}: the {split} split is empty")
+    return evaluate(run.model, _batches(log, run.ids, run.config, split), device=run.config.training.device)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What `config.json` holds. Raises TrainingError when it is missing or damaged."""
+    path = folder / CONFIG
+    if not path.exists():
+        raise TrainingError(f"{folder}: no {CONFIG}: not a run folder; train one with pocketrec train --out {folder}")
+    try:
+        about: dict[str, Any] = read_json(path)
+        about["run"], about["data"], about["log"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path}: damaged ({error!r}): train the run again") from None
+    return about
+
+
+def _described(log: ClickLog) -> dict[str, Any]:
+    """What a model's shape takes from a log."""
+    features = [log.manifest.feature_names[i] for i in informative_features(log.manifest)]
+    return {"dense": list(log.manifest.dense_names), "features": features}
+
+
+def _identity(config: RunConfig) -> dict[str, Any]:
+    """What a checkpoint must agree on beside the TrainConfig, which `train` compares itself."""
+    return {name: value for name, value in config.as_dict().items() if name != "training"}
+
+
+def _check_folder(folder: Path, about: dict[str, Any], resume: bool) -> None:
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / CONFIG).exists():
+        raise UsageError(f"{folder}: exists and holds something that is not a run: choose another --out")
+    before = read_config(folder)
+    differing = _differences(before["run"], about["run"]) + (["data"] if before["data"] != about["data"] else [])
+    if resume and differing:
+        raise TrainingError(
+            f"{folder}: cannot resume: the run there differs in {', '.join(differing)}; repeat its command, "
+            "or choose another --out"
+        )
+    if not resume:
+        raise UsageError(f"{folder}: already holds a run: go on with --resume, or choose another --out")
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    """`name (0.1 there, 0.2 here)` for every field that is not the same."""
+    found = []
+    for name in sorted(before.keys() | now.keys()):
+        a, b = before.get(name), now.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += _differences(a, b, f"{prefix}{name}.")
+        elif a != b and not name.startswith("checkpoint_"):
+            found.append(f"{prefix}{name} ({a} there, {b} here)")
+    return found
+
+
+def _batches(log: ClickLog, ids: Ids, config: RunConfig, split: str) -> Any:
+    training = split == "train"
+    return log.batches(
+        split,
+        ids,
+        config.batch_size if training else EVALUATION_BATCH,
+        features=informative_features(log.manifest),
+        shuffle=training,
+        seed=config.training.seed,
+    )
+
+
+def _summary(result: Result, test: Metrics | None, sizes: Sizes, config: RunConfig) -> dict[str, Any]:
+    tested = {} if test is None else {f"test_{name}": value for name, value in asdict(test).items() if name != "note"}
+    return {
+        **tested,
+        "best_validation_auc": result.best_validation_auc,
+        "best_validation_log_loss": result.best_validation_log_loss,
+        "steps": result.steps,
+        "steps_to_best": result.steps_to_best,
+        "stopped_early": result.stopped_early,
+        "seconds": result.seconds,
+        "samples_per_second": result.samples_per_second,
+        **asdict(sizes),
+        "seed": config.training.seed,
+        "threads": result.threads,
+        "versions": versions(),
+    }
