@@ -81,11 +81,12 @@ def _whole_lines(path: Path, chunks: Iterator[bytes], quoted: bool) -> Iterator[
                 f"{path}: no line end within {LINE_LIMIT_BYTES >> 20} MiB: is this text, with its quotes closed?"
             )
         rest, lines = data[cut:], blank + data[:cut].replace(b"\r\n", b"\n")
-        kept = lines.rstrip(b"\n")
         # Blank lines are bad rows only when something follows them.
-        blank = lines[len(kept) + 1 :] if kept else lines
-        if kept:
-            yield kept + b"\n"
+        blank = b"\n" * (len(lines) - len(lines.rstrip(b"\n")) - 1) if lines.endswith(b"\n\n") else b""
+        if len(lines) > len(blank) + 1:
+            yield lines.removesuffix(blank)
+        else:
+            blank = lines
     rest = rest.removesuffix(b"\r")
     if rest:
         if quoted and rest.count(b'"') % 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Sequence
@@ -87,8 +88,13 @@ class Claim:
         shutil.rmtree(self.scratch)
 
     def undo(self) -> None:
-        """Remove everything that was written."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove everything that was written, and the folder when nothing else is in it."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        for pattern in ("*_[0-9][0-9][0-9][0-9][0-9]_*.npy", "vocabulary_*.npy", ".*.part", NAME):
+            for path in self.folder.glob(pattern):
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def _marker(self, index: int) -> Path:
         return self.scratch / f"shard_{index:05d}.json"

@@ -76,12 +76,13 @@ def prepare(
     rule = parse_split(split, paths, time_column)
     options = {**asdict(layout), "split": split, "min_count": min_count, "on_bad_row": on_bad_row}
     options = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
-    done = finished_manifest(Path(out), paths, options, inputs)
-    if done:
-        print(f"{out}: already prepared from these files", file=sys.stderr)
-        return done
-    claim = Claim(Path(out), options, inputs)
-    with _undone_on_error(claim):
+    with _os_errors_told(Path(out)):
+        done = finished_manifest(Path(out), paths, options, inputs)
+        if done:
+            print(f"{out}: already prepared from these files", file=sys.stderr)
+            return done
+        claim = Claim(Path(out), options, inputs)
+    with _os_errors_told(Path(out)), _undone_on_error(claim):
         layout = with_id_kinds(layout, paths[0])
         if isinstance(rule, TimeSplit):
             rule = find_time_bounds(paths, layout, claim.scratch, skip=on_bad_row == "skip", progress=progress)
@@ -108,14 +109,20 @@ def _undone_on_error(claim: Claim) -> Iterator[None]:
     """Leave nothing behind on an error; an interrupt leaves the finished shards, as `kill -9` does."""
     try:
         yield
-    except OSError as error:
-        claim.undo()
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(f"{claim.folder}: the disk is full: make room or choose another output folder") from None
-        raise DataError(f"{error.filename or claim.folder}: {error.strerror or error}") from None
     except Exception:
         claim.undo()
         raise
+
+
+@contextmanager
+def _os_errors_told(folder: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into a DataError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DataError(f"{folder}: the disk is full: make room or choose another output folder") from None
+        raise DataError(f"{error.filename or folder}: {error.strerror or error}") from None
 
 
 def _finish(
