@@ -94,7 +94,7 @@ CONFIG: dict[str, Any] = {
     "learning_rate": 0.01,
     "evaluations_per_epoch": 2,
     "patience": None,
-    "threads": 2,
+    "threads": 1,
 }
 
 

@@ -35,6 +35,22 @@ def stop_at(chosen: int) -> Callable[[int], None]:
     return before
 
 
+class Dying:
+    """Another iterable of batches, which dies when asked to."""
+
+    def __init__(self, batches: Any, before: Callable[[int], None]) -> None:
+        self.batches, self.before, self.given = batches, before, 0
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self.batches:
+            self.given += 1
+            self.before(self.given)
+            yield batch
+
+
 def without_clocks(result: Result) -> dict[str, Any]:
     kept = ("steps", "steps_to_best", "best_validation_auc", "best_validation_log_loss", "stopped_early", "threads")
     rows = [{name: value for name, value in row.items() if name not in CLOCKS} for row in result.history]
@@ -88,6 +104,23 @@ def test_resume_with_every_optimizer(tmp_path: Path, optimizer: str, sparse: boo
     assert_same_run(once(out=tmp_path, resume=True), once())
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+def test_resume_where_two_threads_share_the_work(tmp_path: Path, sparse: bool) -> None:
+    rows = planted_rows(6 * 2048)
+    batches = [tuple(column[i : i + 2048] for column in rows) for i in range(0, len(rows[2]), 2048)]
+
+    def once(chosen: int = 0, **kwargs: Any) -> tuple[nn.Module, Result]:
+        torch.manual_seed(0)
+        model = planted.DLRM(planted.Tables(64, sparse=sparse), planted.DENSE, (512, 64), (512, 256))
+        config = TrainConfig(epochs=2, threads=2, checkpoint_steps=1, learning_rate=0.01)
+        data = Dying(batches, stop_at(chosen))
+        return model, train(model, data, batches[:1], config=config, progress=False, **kwargs)
+
+    with pytest.raises(Stopped):
+        once(9, out=tmp_path)
+    assert_same_run(once(out=tmp_path, resume=True), once())
+
+
 def test_resume_after_the_patience_ran_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = {"learning_rate": 1e-9, "embedding_learning_rate": 1e-9, "patience": 2, "checkpoint_steps": 1}
     reference = run(**config)
@@ -99,28 +132,12 @@ def test_resume_after_the_patience_ran_out(tmp_path: Path, monkeypatch: pytest.M
     assert_same_run(run(tmp_path, resume=True, **config), reference)
 
 
-class ShuffledLoader:
-    """A plain DataLoader, shuffled by torch's global generator, that dies when asked to."""
-
-    def __init__(self, before: Callable[[int], None]) -> None:
-        self.loader = DataLoader(TensorDataset(*planted_rows(256)), batch_size=32, shuffle=True)
-        self.before, self.given = before, 0
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def __iter__(self) -> Iterator[list[torch.Tensor]]:
-        for batch in self.loader:
-            self.given += 1
-            self.before(self.given)
-            yield batch
-
-
 def test_a_shuffled_dataloader_resumes_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
     def once(before: Callable[[int], None] = lambda step: None, **kwargs: Any) -> tuple[nn.Module, Result]:
         model = small_dlrm(dropout=0.3)
         config = TrainConfig(**CONFIG, checkpoint_steps=5)
-        return model, train(model, ShuffledLoader(before), validation_data(), config=config, progress=False, **kwargs)
+        loader = DataLoader(TensorDataset(*planted_rows(256)), batch_size=32, shuffle=True)
+        return model, train(model, Dying(loader, before), validation_data(), config=config, progress=False, **kwargs)
 
     with pytest.raises(Stopped):
         once(stop_at(15), out=tmp_path)
@@ -244,7 +261,7 @@ IDENTITY = {"data": {"rows": 256}, "tags": ("a", "b")}
     [
         ({"learning_rate": 0.02}, "config.learning_rate: was 0.01, now 0.02"),
         ({"epochs": 4, "seed": 7}, "config.epochs: was 3, now 4; config.seed: was 0, now 7"),
-        ({"threads": 1}, "config.threads: was 2, now 1"),
+        ({"threads": 2}, "config.threads: was 1, now 2"),
         ({"identity": {"data": {"rows": 255}, "tags": ("a", "b")}}, "identity.data.rows: was 256, now 255"),
         ({"identity": None}, "identity.data: was {'rows': 256}, now None"),
         (
