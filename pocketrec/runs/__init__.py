@@ -1,6 +1,7 @@
 """Runs (floor 7): one configuration trained on one click log, as a folder."""
 
 from pocketrec.runs.config import RunConfig
+from pocketrec.runs.defaults import defaults_for
 from pocketrec.runs.run import TrainedRun, evaluate_run, open_run, read_config, train_run
 
-__all__ = ["RunConfig", "TrainedRun", "evaluate_run", "open_run", "read_config", "train_run"]
+__all__ = ["RunConfig", "TrainedRun", "defaults_for", "evaluate_run", "open_run", "read_config", "train_run"]

@@ -84,7 +84,7 @@ def train_run(
         _batches(log, ids, config, "validation") if log.manifest.rows["validation"] else None,
         config=config.training,
         out=folder,
-        resume=resume or not (folder / "checkpoint.pt").exists(),
+        resume=resume,
         identity={"run": _identity(config), "data": about["data"], "hash": hashing.VERSION},
         progress=progress,
         log_to_tensorboard=log_to_tensorboard,

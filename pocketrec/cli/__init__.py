@@ -1,0 +1,5 @@
+"""The command line (floor 9): parse, call, show progress, print. One command a file."""
+
+from pocketrec.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,63 @@
+"""`pocketrec COMMAND ...`: the parser, and what an error looks like from outside."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+from collections.abc import Sequence
+
+import pocketrec
+from pocketrec.cli import demo, evaluate, info, prepare, synth, train
+from pocketrec.errors import PocketrecError
+
+COMMANDS = (demo, synth, prepare, train, evaluate, info)
+INTERRUPTED = 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their flags."""
+    top = argparse.ArgumentParser(
+        prog="pocketrec",
+        description="Recommendation models thousands of times smaller: one shared memory instead of embedding tables.",
+        epilog="Start with `pocketrec demo`; `pocketrec COMMAND --help` shows each command with an example.",
+    )
+    top.add_argument("--version", action="version", version=f"pocketrec {pocketrec.__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        name = command.__name__.rsplit(".", 1)[1]
+        doc, _, rest = (command.__doc__ or "").partition("\n")
+        own = commands.add_parser(
+            name,
+            help=doc.rstrip("."),
+            description=f"{doc}\n{rest.rstrip()}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=command.EXAMPLE,
+        )
+        command.add_arguments(own)
+        own.set_defaults(run=command.run)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0, 1 for bad data or a failed run, 2 for a bad command, 130 for Ctrl-C."""
+    args = parser().parse_args(argv)
+    try:
+        args.run(args)
+    except PocketrecError as error:
+        print(f"pocketrec: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("pocketrec: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:
+        print(f"pocketrec: error: {_explain(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _explain(error: OSError) -> str:
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{what}: make room, or choose another --out"
+    return what

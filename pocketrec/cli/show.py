@@ -1,0 +1,44 @@
+"""How the command line prints numbers and small tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def number(value: int) -> str:
+    """1234567 -> 1,234,567."""
+    return f"{value:,}"
+
+
+def size(value: int) -> str:
+    """Bytes in the unit people read: 475 kB, 47.5 MB, 100 GB (powers of 1000)."""
+    amount, unit = float(value), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 999.5:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.3g} {unit}"
+
+
+def ratio(value: float) -> str:
+    """A compression as people say it: 100x, 2.25x."""
+    return f"{value:,.0f}x" if value >= 99.5 else f"{value:.3g}x"
+
+
+def pairs(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    """A title and aligned `name  value` lines."""
+    width = max((len(name) for name, _ in rows), default=0)
+    return "\n".join([title, *(f"  {name:<{width}}  {value}" for name, value in rows)])
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns: the first to the left, the others to the right."""
+    widths = [max(len(line[i]) for line in (headers, *rows)) for i in range(len(headers))]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *others = (
+            f"{c:<{w}}" if i == 0 else f"{c:>{w}}" for i, (c, w) in enumerate(zip(cells, widths, strict=True))
+        )
+        return "  ".join([first, *others]).rstrip()
+
+    return "\n".join([line(headers), line(["-" * w for w in widths]), *(line(row) for row in rows)])

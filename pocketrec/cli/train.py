@@ -1,0 +1,134 @@
+"""Train a recommender on a prepared log, with full or shared embedding tables.
+
+RUN receives config.json, metrics.json, history.csv, checkpoint.pt and model.pt. Stopped at any moment, the same command
+with --resume goes on and ends with the same weights, bit for bit. The defaults train well on a log never seen before.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pocketrec.cli.show import number, pairs, ratio, size
+
+EXAMPLE = """examples:
+  pocketrec train --data prepared --sharing full --out runs/full
+  pocketrec train --data prepared --sharing robe --compression 1000 --out runs/robe-1000x
+"""
+DEFAULT_COMPRESSION = 100.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", required=True, metavar="DIR", help="a folder written by pocketrec prepare")
+    parser.add_argument("--out", required=True, metavar="RUN", help="a new folder, or with --resume the run's")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    _add_model(parser.add_argument_group("model"))
+    _add_sharing(parser.add_argument_group("sharing"))
+    _add_training(parser.add_argument_group("training"))
+
+
+def _add_model(group: Any) -> None:
+    group.add_argument("--model", metavar="dlrm", help="the ranker (default dlrm)")
+    group.add_argument("--preset", metavar="kaggle|terabyte", help="layer sizes (default kaggle)")
+    group.add_argument("--embedding-dim", type=int, metavar="D", help="virtual width; it never changes the budget")
+    group.add_argument(
+        "--ids",
+        metavar="vocabulary|raw|filtered",
+        help="what the tables are asked for: rows of a vocabulary, raw ids, or raw ids that passed a compact filter",
+    )
+    group.add_argument(
+        "--min-count", type=int, metavar="N", help="times a value must be seen to be kept (default: as prepared)"
+    )
+
+
+def _add_sharing(group: Any) -> None:
+    group.add_argument("--sharing", metavar="full|hashing-trick|robe", help="how rows are recovered (default robe)")
+    group.add_argument(
+        "--compression", type=float, metavar="X", help=f"full bytes / stored bytes (default {DEFAULT_COMPRESSION:g})"
+    )
+    group.add_argument("--memory-size", type=int, metavar="SLOTS", help="slots of the memory, instead of --compression")
+    group.add_argument("--chunk-size", type=int, metavar="Z", help="robe: slots copied at once")
+    group.add_argument("--hash", metavar="mixing|linear", help="robe: how chunks are placed")
+    group.add_argument("--signed", action="store_true", default=None, help="robe: multiply what is read by +1 or -1")
+    group.add_argument("--align", type=int, metavar="N", help="robe: chunk starts are multiples of N")
+    group.add_argument(
+        "--init", metavar="X|RULE", help="half-width of the uniform initial values, or largest-table, or width"
+    )
+
+
+def _add_training(group: Any) -> None:
+    group.add_argument("--optimizer", metavar="adam|adagrad|sgd", help="for embeddings and dense parts")
+    group.add_argument("--embedding-optimizer", metavar="NAME", help="for embeddings only")
+    group.add_argument("--dense-optimizer", metavar="NAME", help="for the dense parts only")
+    group.add_argument("--learning-rate", type=float, metavar="X", help="for both parts")
+    group.add_argument("--embedding-learning-rate", type=float, metavar="X", help="for embeddings only")
+    group.add_argument("--dense-learning-rate", type=float, metavar="X", help="for the dense parts only")
+    group.add_argument("--warmup-steps", type=int, metavar="N", help="steps in which the learning rates rise from 0")
+    group.add_argument("--decay", metavar="none|linear|cosine", help="how the learning rates fall until the last epoch")
+    group.add_argument("--batch-size", type=int, metavar="N", help="examples a step (default 2048)")
+    group.add_argument("--epochs", type=int, metavar="N", help="passes over the training rows, at most")
+    group.add_argument(
+        "--patience", type=int, metavar="N", help="evaluations without a better validation AUC before stopping"
+    )
+    group.add_argument("--evaluations-per-epoch", type=int, metavar="N", help="how often to evaluate")
+    group.add_argument("--seed", type=int, metavar="S", help="of initial values, hashes and order (default 0)")
+    group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
+    group.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default cpu)")
+    group.add_argument("--tensorboard", action="store_true", help="write the curves for TensorBoard too")
+
+
+def run(args: argparse.Namespace) -> None:
+    from pocketrec.data import open_log
+    from pocketrec.runs import train_run
+
+    config = config_from(vars(args))
+    metrics = train_run(open_log(args.data), config, args.out, resume=args.resume, log_to_tensorboard=args.tensorboard)
+    print(summary(args.out, metrics))
+
+
+def config_from(flags: dict[str, Any]) -> Any:
+    """The RunConfig that flags ask for; what is not given takes the defaults that suit the scheme."""
+    from dataclasses import fields
+
+    from pocketrec.runs import RunConfig, defaults_for
+    from pocketrec.training import TrainConfig
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    if "init" in given:
+        given["init"] = _number_or_word(given["init"])
+    if "optimizer" in given:
+        given = {"embedding_optimizer": given["optimizer"], "dense_optimizer": given["optimizer"]} | given
+    settings = defaults_for(given.get("sharing", "robe"), given)
+    if settings.get("sharing") != "full" and not {"compression", "memory_size"} & given.keys():
+        settings["compression"] = DEFAULT_COMPRESSION
+    own, training = ({f.name for f in fields(cls)} for cls in (RunConfig, TrainConfig))
+    return RunConfig(
+        **{name: value for name, value in settings.items() if name in own},
+        training=TrainConfig(**{name: value for name, value in settings.items() if name in training}),
+    )
+
+
+def _number_or_word(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def summary(title: str, metrics: dict[str, Any]) -> str:
+    """The figures of `metrics.json` that matter, in words."""
+    rows = [("best validation AUC", f"{metrics['best_validation_auc']:.4f} at step {number(metrics['steps_to_best'])}")]
+    if "test_auc" in metrics:
+        rows.append(("test AUC", f"{metrics['test_auc']:.4f}"))
+        rows.append(("test log loss", f"{metrics['test_log_loss']:.4f}"))
+        rows.append(("calibration", f"{metrics['test_calibration']:.3f} (mean prediction / click rate)"))
+    stored, full = size(metrics["stored_bytes"]), size(metrics["full_bytes"])
+    rows.append(("stored", f"{stored} instead of {full}: {ratio(metrics['compression'])}"))
+    rows.append(
+        (
+            "id map",
+            f"{size(metrics['id_map_bytes'])}; counted on both sides: {ratio(metrics['compression_with_id_map'])}",
+        )
+    )
+    rows.append(("speed", f"{number(round(metrics['samples_per_second']))} samples/s"))
+    return pairs(title, rows)
