@@ -46,6 +46,8 @@ class Run:
         self.evaluate_after = evaluation_steps(self.steps_per_epoch, config.evaluations_per_epoch)
         self.device = torch.device(config.device)
         self.optimizers = Optimizers(model.to(self.device), config)
+        # A gradient left from before would count in the first step, and not in that of a resumed run.
+        model.zero_grad(set_to_none=True)
         self.state = RunState()
         self.best = BestWeights(out)
         self.epoch_random: dict[str, Any] = {}
