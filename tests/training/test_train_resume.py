@@ -17,7 +17,10 @@ from planted import CONFIG, STEPS_PER_EPOCH, Batches, planted_rows, run, small_d
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from pocketrec.embedding import EmbeddingBagCollection
 from pocketrec.errors import TrainingError, UsageError
+from pocketrec.models import DLRM
+from pocketrec.sharing import Full, HashingTrick, Robe, Table
 from pocketrec.training import Result, TrainConfig, checkpoint, load_weights, train
 
 CLOCKS = ("seconds", "evaluation_seconds")
@@ -104,20 +107,38 @@ def test_resume_with_every_optimizer(tmp_path: Path, optimizer: str, sparse: boo
     assert_same_run(once(out=tmp_path, resume=True), once())
 
 
-@pytest.mark.parametrize("sparse", [False, True])
-def test_resume_where_two_threads_share_the_work(tmp_path: Path, sparse: bool) -> None:
-    rows = planted_rows(6 * 2048)
-    batches = [tuple(column[i : i + 2048] for column in rows) for i in range(0, len(rows[2]), 2048)]
+def shared_tables(scheme: Full | HashingTrick | Robe) -> nn.Module:
+    tables = [Table(f"cat_{i}", planted.ROWS, 32) for i in range(planted.FEATURES)]
+    size = {} if isinstance(scheme, Full) else {"memory_size": 500}
+    return EmbeddingBagCollection(tables, scheme, **size)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad", "sgd"])
+@pytest.mark.parametrize(
+    "scheme", [Full(), HashingTrick(), Robe(chunk_size=8)], ids=lambda scheme: type(scheme).__name__
+)
+def test_resume_where_two_threads_share_the_work(
+    tmp_path: Path, scheme: Full | HashingTrick | Robe, optimizer: str
+) -> None:
+    rows = planted_rows(4 * 1024)
+    batches = [tuple(column[i : i + 1024] for column in rows) for i in range(0, len(rows[2]), 1024)]
 
     def once(chosen: int = 0, **kwargs: Any) -> tuple[nn.Module, Result]:
         torch.manual_seed(0)
-        model = planted.DLRM(planted.Tables(64, sparse=sparse), planted.DENSE, (512, 64), (512, 256))
-        config = TrainConfig(epochs=2, threads=2, checkpoint_steps=1, learning_rate=0.01)
+        model = DLRM(shared_tables(scheme), planted.DENSE, (256, 64), (256,))
+        config = TrainConfig(
+            epochs=2,
+            threads=2,
+            patience=None,
+            checkpoint_steps=1,
+            embedding_optimizer=optimizer,
+            dense_optimizer=optimizer,
+        )
         data = Dying(batches, stop_at(chosen))
         return model, train(model, data, batches[:1], config=config, progress=False, **kwargs)
 
     with pytest.raises(Stopped):
-        once(9, out=tmp_path)
+        once(6, out=tmp_path)
     assert_same_run(once(out=tmp_path, resume=True), once())
 
 
@@ -265,7 +286,7 @@ IDENTITY = {"data": {"rows": 256}, "tags": ("a", "b")}
         ({"identity": {"data": {"rows": 255}, "tags": ("a", "b")}}, "identity.data.rows: was 256, now 255"),
         ({"identity": None}, "identity.data: was {'rows': 256}, now None"),
         (
-            {"model": planted.DLRM(planted.Tables(8), 2, (8,), (8,))},
+            {"model": DLRM(planted.Tables(8), 2, (8,), (8,))},
             "model.bottom.2.bias: was 'torch.float32 (4,)', now 'torch.float32 (8,)'",
         ),
     ],
