@@ -72,7 +72,10 @@ def times(series: pl.Series) -> tuple[pl.Series, str]:
         values = series.cast(pl.Int64, strict=False)
         if values.null_count() == series.null_count():
             return values, rule
-        return series.str.to_datetime(time_unit="us", strict=False).cast(pl.Int64), rule
+        try:
+            return series.str.to_datetime(time_unit="us", strict=False).cast(pl.Int64), rule
+        except pl.exceptions.ComputeError:  # not one value looks like a date
+            return pl.Series(series.name, [None] * len(series), dtype=pl.Int64), rule
     if series.dtype.is_integer():
         return series.cast(pl.Int64, strict=False), rule
     if series.dtype in (pl.Date, pl.Datetime):

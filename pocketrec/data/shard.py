@@ -25,6 +25,7 @@ from pocketrec.data.rows import BadRows, Rows
 from pocketrec.data.runs import RunCounter, RunFile, count_values
 from pocketrec.data.source import Source
 from pocketrec.data.split import SPLITS, Split
+from pocketrec.errors import DataError
 
 LABEL_DTYPE = "int8"
 
@@ -65,7 +66,9 @@ def write_shard(index: int, source: Source, shop: Workshop, progress: Progress) 
             for split in SPLITS
             for kind, dtype, shape in array_kinds(layout)
         }
+        empty = True
         for parts, runs, block_bad in _worked(index, source, shop):
+            empty = False
             bad.merge(block_bad)
             if not shop.skip_bad_rows:
                 bad.stop(source.path, source.unit)
@@ -74,6 +77,8 @@ def write_shard(index: int, source: Source, shop: Workshop, progress: Progress) 
                     writers[split, kind].append(array)
             counter.add(runs)
             progress.add_rows(sum(len(arrays[0]) for arrays in parts.values()))
+        if empty:
+            raise DataError(f"{source.path}: the file holds no rows")
     rows = {split: writers[split, "labels"].rows for split in SPLITS}
     written = [writer.path for writer in writers.values() if writer.rows]
     described = {path.name: FileInfo(path.stat().st_size, file_sha256(path)) for path in written}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ class TranslationCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "cache"
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary: Path | None = None
 
     def translated(self, sparse: Path, ids: Ids, progress: bool) -> Path:
         """The .npy with the translated ids of one shard; written when missing. Several processes may do so at once."""
@@ -42,14 +44,10 @@ class TranslationCache:
                     return self.folder
             except OSError:
                 pass
-            self._temporary = tempfile.TemporaryDirectory(prefix="pocketrec-")
-        return Path(self._temporary.name)
-
-    def close(self) -> None:
-        """Remove the temporary folder, if one was needed."""
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
+            self._temporary = Path(tempfile.mkdtemp(prefix="pocketrec-"))
+            # Memory maps outlive the names of their files.
+            weakref.finalize(self, shutil.rmtree, self._temporary, ignore_errors=True)
+        return self._temporary
 
 
 def _usable(path: Path, shape: tuple[int, ...], ids: Ids) -> bool:

@@ -26,7 +26,7 @@ def test_one_line_by_hand(tmp_path):
 
 @settings(max_examples=15, deadline=None)
 @given(
-    rows=st.integers(5, 200),
+    rows=st.integers(8, 200),
     weights=st.tuples(st.integers(1, 4), st.integers(0, 2), st.integers(0, 2)),
     seed=st.integers(0, 99),
     block_bytes=st.sampled_from([700, 5000, 1 << 20]),

@@ -1,0 +1,257 @@
+"""Every kind of bad input: the message names file, place, rule; nothing is left behind."""
+
+import errno
+import gzip
+
+import numpy as np
+import pytest
+from criteo import line, random_lines, write
+
+from pocketrec.data import npy, open_log, prepare
+from pocketrec.errors import DataError, UsageError
+
+CSV = {"format": "csv", "label": "y", "dense": ["x"], "categorical": ["c"]}
+
+
+def refused(tmp_path, path, *told, error=DataError, **options):
+    """`prepare` fails, says all of `told`, and leaves no folder."""
+    with pytest.raises(error) as caught:
+        prepare(path, tmp_path / "out", progress=False, **options)
+    for text in told:
+        assert text in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def good_lines_but(number, text, rows=40):
+    lines = random_lines(rows)
+    lines[number - 1] = text
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (line(1)[:-1], ["line 17", "40 columns", "'39'"]),
+        (line(1) + "\tx", ["line 17", "40 columns", "'41'"]),
+        ("", ["line 17", "40 columns", "'1'"]),
+        (line(2), ["line 17", "column label", "0 or 1", "'2'"]),
+        (line(""), ["line 17", "column label", "0 or 1"]),
+        (line("yes"), ["line 17", "column label", "'yes'"]),
+        (line(1, ["", "3.5"]), ["line 17", "column int_1", "integer", "'3.5'"]),
+        (line(1, [1 << 70]), ["line 17", "column int_0", "integer"]),
+        (line(1, [], ["xyz"]), ["line 17", "column cat_0", "hex", "'xyz'"]),
+        (line(1, [], ["123456789"]), ["line 17", "column cat_0", "8 hex digits"]),
+        (line(1, [], ["000000001"]), ["line 17", "column cat_0", "8 hex digits"]),
+        (line(1, [], ["", "+1"]), ["line 17", "column cat_1", "hex"]),
+        (line(1, [], [" 1"]), ["line 17", "column cat_0", "hex"]),
+    ],
+)
+def test_bad_row(tmp_path, text, told):
+    path = write(tmp_path / "a.tsv", good_lines_but(17, text))
+    refused(tmp_path, path, "a.tsv", "on_bad_row='skip'", *told)
+    manifest = prepare(path, tmp_path / "skipped", on_bad_row="skip", progress=False)
+    assert sum(manifest.skipped.values()) == 1
+    assert sum(manifest.rows.values()) == 39
+    assert manifest.rows["train"] == 31  # the bad row keeps its number: the split of the others does not move
+
+
+def test_short_and_long_row_in_one_file(tmp_path):
+    lines = good_lines_but(5, line(0) + "\t")
+    lines[2] = line(0)[:-1]
+    refused(tmp_path, write(tmp_path / "a.tsv", lines), "line 3", "'39'")
+
+
+def test_not_utf8(tmp_path):
+    text = "".join(f"{row}\n" for row in random_lines(20)).encode() + line(1, [], ["\xe9"]).encode("latin-1")
+    (tmp_path / "a.tsv").write_bytes(text)
+    refused(tmp_path, tmp_path / "a.tsv", "line 21", "UTF-8")
+    assert prepare(tmp_path / "a.tsv", tmp_path / "skipped", on_bad_row="skip", progress=False).rows["test"] == 2
+
+
+def test_skip_counts_by_reason(tmp_path):
+    lines = random_lines(40)
+    lines[3], lines[9], lines[11], lines[12] = "x", "y", line(3, ["z"]), line(0, ["z"])
+    manifest = prepare(write(tmp_path / "a.tsv", lines), tmp_path / "out", on_bad_row="skip", progress=False)
+    assert manifest.skipped == {
+        "a row has 40 columns": 2,
+        "label: a label is 0 or 1": 1,
+        "int_0: a dense value is an integer or blank": 1,
+    }
+
+
+def test_nothing_but_bad_rows(tmp_path):
+    refused(tmp_path, write(tmp_path / "a.tsv", ["x"] * 5), "no good row", on_bad_row="skip")
+
+
+def test_missing_empty_and_repeated_files(tmp_path):
+    good = write(tmp_path / "a.tsv", random_lines(20))
+    empty = write(tmp_path / "empty.tsv", [])
+    refused(tmp_path, tmp_path / "none.tsv", "none.tsv", "no such file")
+    refused(tmp_path, empty, "empty.tsv", "empty")
+    refused(tmp_path, [good, tmp_path], "not a file")
+    refused(tmp_path, [good, good], "named twice", error=UsageError)
+    refused(tmp_path, [], "no input file", error=UsageError)
+    (tmp_path / "blank.tsv").write_text("\n\n")
+    refused(tmp_path, [good, tmp_path / "blank.tsv"], "blank.tsv", "no rows")
+    (tmp_path / "empty.tsv.gz").write_bytes(gzip.compress(b""))
+    refused(tmp_path, tmp_path / "empty.tsv.gz", "empty.tsv.gz", "no rows")
+
+
+def test_truncated_and_false_gzip(tmp_path):
+    packed = gzip.compress("".join(f"{row}\n" for row in random_lines(200)).encode())
+    (tmp_path / "a.tsv.gz").write_bytes(packed[:-200])
+    refused(tmp_path, tmp_path / "a.tsv.gz", "a.tsv.gz", "cut off")
+    (tmp_path / "b.tsv.gz").write_bytes(b"plain text")
+    refused(tmp_path, tmp_path / "b.tsv.gz", "b.tsv.gz", "not a valid .gz")
+    (tmp_path / "c.tsv.gz").write_bytes(packed[:100] + b"????" + packed[104:])
+    refused(tmp_path, tmp_path / "c.tsv.gz", "c.tsv.gz", "not a valid .gz")
+
+
+def test_output_that_is_something_else(tmp_path):
+    path = write(tmp_path / "a.tsv", random_lines(20))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "letter.txt").write_text("dear")
+    with pytest.raises(DataError, match="holds something else"):
+        prepare(path, tmp_path / "home", progress=False)
+    assert [p.name for p in (tmp_path / "home").iterdir()] == ["letter.txt"]
+    with pytest.raises(DataError, match="not a folder"):
+        prepare(path, path, progress=False)
+
+
+def test_disk_full(tmp_path, monkeypatch):
+    def full(self, values):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(npy.NpyAppender, "append", full)
+    refused(tmp_path, write(tmp_path / "a.tsv", random_lines(20)), "out", "disk is full")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"split": "8/1"}, "8/1/1"),
+        ({"split": "0/1/1"}, "train"),
+        ({"split": "time"}, "time column"),
+        ({"split": "file"}, "3 files"),
+        ({"split": "trian=a.tsv"}, "'train'"),
+        ({"split": "train=b.tsv"}, "'a.tsv'"),
+        ({"format": "cvs"}, "'csv'"),
+        ({"format": "csv"}, "label"),
+        ({"label": "y"}, "format criteo"),
+        ({"min_count": 0}, "min_count"),
+        ({"on_bad_row": "ignore"}, "on_bad_row"),
+        ({"workers": 0}, "workers"),
+        ({**CSV, "dense": ["c"]}, "declared twice"),
+        ({**CSV, "separator": "::"}, "separator"),
+        ({**CSV, "text": ["d"]}, "not categorical"),
+    ],
+)
+def test_arguments(tmp_path, options, told):
+    refused(tmp_path, write(tmp_path / "a.tsv", random_lines(20)), told, error=UsageError, **options)
+
+
+def test_split_without_rows(tmp_path):
+    path = write(tmp_path / "a.tsv", random_lines(8))
+    refused(tmp_path, path, "no validation rows")
+    assert prepare(path, tmp_path / "out", split="1/0/0", progress=False).rows["test"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("y,x,d\n1,2,3\n", ["line 1", "no column 'c'"]),
+        ("y,x,c,c\n1,2,3,3\n", ["line 1", "'c' occurs twice"]),
+        ("y,x,c\n", ["no rows"]),
+        ("y,x,c\n1,2,3\n0,2\n", ["line 3", "3 columns", "'2'"]),
+        ('y,x,c\n1,2,"a\nb"\n0,z,c\n', ["line 4", "column x", "'z'"]),
+        ('y,x,c\n1,2,"a\n0,2,c\n', ["never closed"]),
+        ("y,x,c\n1,inf,3\n", ["line 2", "column x", "finite"]),
+        ("y,x,c\n1,1,3\n1,1,-4\n", ["line 3", "column c", "[0, 2^62)", "'-4'"]),
+        (f"y,x,c\n1,1,{1 << 62}\n", ["line 2", "column c", "[0, 2^62)"]),
+        ("y,x,c\n1,1,3.5\n", ["column 'c' holds floats"]),
+        ("y,x,c\n0.5,1,3\n", ["line 2", "column y", "0 or 1"]),
+    ],
+)
+def test_bad_csv(tmp_path, text, told):
+    (tmp_path / "a.csv").write_text(text)
+    refused(tmp_path, tmp_path / "a.csv", "a.csv", *told, split="1/0/0", **CSV)
+
+
+def test_bad_parquet(tmp_path):
+    import polars as pl
+
+    options = {"format": "parquet", "label": "y", "categorical": ["c"], "split": "1/0/0"}
+    pl.DataFrame({"y": [1, 0], "c": [1, -1]}).write_parquet(tmp_path / "a.parquet")
+    refused(tmp_path, tmp_path / "a.parquet", "row 2", "column c", "'-1'", **options)
+    pl.DataFrame({"y": [1, 0], "c": [1.0, 2.0]}).write_parquet(tmp_path / "a.parquet")
+    refused(tmp_path, tmp_path / "a.parquet", "holds floats", **options)
+    refused(tmp_path, tmp_path / "a.parquet", "did you mean 'c'", **(options | {"categorical": ["cc"]}))
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 not really PAR1")
+    refused(tmp_path, tmp_path / "a.parquet", "not a readable Parquet", **options)
+
+
+def test_unknown_time_column_and_bad_time(tmp_path):
+    (tmp_path / "a.csv").write_text("y,x,c,when\n1,1,1,noon\n")
+    refused(tmp_path, tmp_path / "a.csv", "did you mean 'when'", split="time", time_column="wen", **CSV)
+    refused(tmp_path, tmp_path / "a.csv", "line 2", "column when", "'noon'", split="time", time_column="when", **CSV)
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    prepare(write(tmp_path / "a.tsv", random_lines(40)), tmp_path / "out", progress=False)
+    return tmp_path / "out"
+
+
+def test_open_missing_shard(prepared):
+    (prepared / "train_00000_dense.npy").unlink()
+    with pytest.raises(DataError, match=r"train_00000_dense\.npy is missing"):
+        open_log(prepared)
+
+
+def test_open_short_shard(prepared):
+    with (prepared / "test_00000_sparse.npy").open("r+b") as file:
+        file.truncate(200)
+    with pytest.raises(DataError, match=r"test_00000_sparse\.npy: 200 bytes"):
+        open_log(prepared)
+
+
+@pytest.mark.parametrize("name", ["train_00000_labels.npy", "vocabulary_ids.npy"])
+def test_open_altered_file(prepared, name):
+    open_log(prepared)
+    array = np.load(prepared / name)
+    array[-1] ^= 1
+    np.save(prepared / name, array)
+    with pytest.raises(DataError, match=f"{name}: altered"):
+        open_log(prepared, progress=False)
+
+
+def test_open_checks_contents_once_per_change(prepared, monkeypatch):
+    from pocketrec.data import verification
+
+    hashed = []
+    monkeypatch.setattr(verification, "file_sha256", lambda path: hashed.append(path.name) or npy.file_sha256(path))
+    open_log(prepared, progress=False)
+    assert not hashed
+    (prepared / "test_00000_dense.npy").touch()
+    open_log(prepared, progress=False)
+    open_log(prepared, progress=False)
+    assert hashed == ["test_00000_dense.npy"]
+    open_log(prepared, verify=True, progress=False)
+    assert len(hashed) == 12
+
+
+def test_open_something_else(tmp_path, prepared):
+    with pytest.raises(DataError, match="no such folder"):
+        open_log(tmp_path / "none")
+    with pytest.raises(DataError, match="not a prepared folder"):
+        open_log(tmp_path)
+    text = (prepared / "manifest.json").read_text()
+    for changed, told in (
+        (text[:200], "damaged"),
+        ("[]", "damaged"),
+        ("{}", "damaged"),
+        (text.replace('"version": 1', '"version": 99'), "format version 99"),
+    ):
+        (prepared / "manifest.json").write_text(changed)
+        with pytest.raises(DataError, match=told):
+            open_log(prepared)
