@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import math
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from planted import BATCH, CONFIG, Batches, planted_rows, run, small_dlrm, train_data, validation_data
+from planted import BATCH, CONFIG, planted_rows, run, small_dlrm, train_data, validation_data
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -26,16 +27,25 @@ def quick(model: nn.Module, data: Any, validation: Any = None, *, config: TrainC
 @pytest.mark.parametrize("sparse", [False, True])
 def test_it_learns_the_planted_model(optimizer: str, sparse: bool) -> None:
     model = small_dlrm(sparse=sparse)
-    rate = {"adam": 0.02, "adagrad": 0.1, "sgd": 0.5}[optimizer]
+    rate = {"adam": 0.02, "adagrad": 0.1, "sgd": 2.0}[optimizer]
     config = TrainConfig(
-        epochs=10, learning_rate=rate, embedding_optimizer=optimizer, dense_optimizer=optimizer, threads=1
+        epochs=8,
+        learning_rate=rate,
+        embedding_optimizer=optimizer,
+        dense_optimizer=optimizer,
+        evaluations_per_epoch=1,
+        threads=1,
     )
-    validation = Batches(planted_rows(2048, seed=1))
+    data, validation = in_batches(planted_rows(4096)), in_batches(planted_rows(2048, seed=1))
     before = evaluate(model, validation).auc
-    result = quick(model, Batches(planted_rows(4096)), validation, config=config)
+    result = quick(model, data, validation, config=config)
     assert before < 0.65
     assert result.best_validation_auc > 0.75
     assert evaluate(model, validation).auc == result.best_validation_auc
+
+
+def in_batches(rows: tuple[Tensor, ...], size: int = 128) -> list[tuple[Tensor, ...]]:
+    return list(zip(*(column.split(size) for column in rows), strict=True))
 
 
 def test_only_what_its_learning_rate_moves_moves() -> None:
@@ -163,6 +173,14 @@ def test_it_leaves_the_mode_and_the_handlers_as_they_were() -> None:
     model = small_dlrm().eval()
     quick(model, train_data())
     assert not model.training
+
+
+def test_it_runs_outside_the_main_thread_too() -> None:
+    done: list[nn.Module] = []
+    thread = threading.Thread(target=lambda: done.append(run()[0]))
+    thread.start()
+    thread.join()
+    assert_equal(done[0], run()[0])
 
 
 def test_gradients_from_before_do_not_count() -> None:

@@ -78,7 +78,7 @@ def test_a_run_with_a_folder_is_the_run_without(tmp_path: Path, uninterrupted: t
 
 
 # 24 steps, 8 an epoch, an evaluation after every 4th; dying at step k means that k - 1 are done.
-@pytest.mark.parametrize("stop", [1, 2, 4, 5, 8, 9, 13, 17, 24])
+@pytest.mark.parametrize("stop", [1, 4, 5, 9, 13, 24])
 @pytest.mark.parametrize("checkpoint_steps", [1, 3, None])
 def test_resume_from_any_step(
     tmp_path: Path, uninterrupted: tuple[nn.Module, Result], stop: int, checkpoint_steps: int | None
