@@ -1,9 +1,7 @@
-"""Batches as training sees them: `(*inputs, labels)`, on a device, epoch by epoch, from any step of an epoch."""
+"""Batches as training sees them: `(*inputs, labels)`, on a device, through a model."""
 
 from __future__ import annotations
 
-import inspect
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -11,44 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from pocketrec.errors import UsageError
-
-
-def steps_per_epoch(data: Any) -> int:
-    """`len(data)`. Raises UsageError when it has none, or is empty."""
-    # A loader left in the middle of an epoch by an interrupted run may report only what remains.
-    _set_epoch(data, 0, 0)
-    try:
-        steps = len(data)
-    except TypeError:
-        raise UsageError("train_data: needs a length, len(train_data) = batches per epoch; wrap a generator") from None
-    if steps < 1:
-        raise UsageError("train_data: holds no batch; check the file, and that batch_size is not above its rows")
-    return steps
-
-
-def epoch_batches(data: Any, epoch: int, start_step: int) -> Iterator[Any]:
-    """The batches of `epoch` from its `start_step` on.
-
-    Data with `set_epoch(epoch, start_step)` go there at once; of others the first `start_step` batches are read and
-    dropped, which gives the same batches only if iterating them again does.
-    """
-    if _set_epoch(data, epoch, start_step):
-        return iter(data)
-    batches = iter(data)
-    for _ in itertools.islice(batches, start_step):
-        pass
-    return batches
-
-
-def _set_epoch(data: Any, epoch: int, start_step: int) -> bool:
-    """Tell the data where to start, as far as they can be told; True when they also took `start_step`."""
-    if not hasattr(data, "set_epoch"):
-        return False
-    if "start_step" in inspect.signature(data.set_epoch).parameters:
-        data.set_epoch(epoch, start_step=start_step)
-        return True
-    data.set_epoch(epoch)
-    return start_step == 0
 
 
 def split_batch(batch: Any, device: torch.device) -> tuple[tuple[Any, ...], Tensor]:

@@ -14,9 +14,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from pocketrec.errors import TrainingError
 
 from . import checkpoint, random_state
-from .batches import epoch_batches, forward, split_batch, steps_per_epoch
+from .batches import forward, split_batch
 from .best import BestWeights
 from .config import TrainConfig
+from .epochs import Epochs
 from .interrupt import Interrupts
 from .losses import LossMonitor, check_labels, check_weights
 from .metrics import evaluate
@@ -40,22 +41,21 @@ class Run:
         out: Path | None,
         identity: dict[str, Any],
     ) -> None:
-        self.model, self.train_data, self.validation_data, self.config = model, train_data, validation_data, config
-        self.steps_per_epoch = steps_per_epoch(train_data)
-        self.total_steps = config.epochs * self.steps_per_epoch
-        self.evaluate_after = evaluation_steps(self.steps_per_epoch, config.evaluations_per_epoch)
+        self.model, self.validation_data, self.config = model, validation_data, config
+        self.epochs = Epochs(train_data)
+        self.total_steps = config.epochs * self.epochs.steps
+        self.evaluate_after = evaluation_steps(self.epochs.steps, config.evaluations_per_epoch)
         self.device = torch.device(config.device)
         self.optimizers = Optimizers(model.to(self.device), config)
         # A gradient left from before would count in the first step, and not in that of a resumed run.
         model.zero_grad(set_to_none=True)
         self.state = RunState()
         self.best = BestWeights(out)
-        self.epoch_random: dict[str, Any] = {}
         self.tensorboard: Any = None
         description = {
             "config": config.what_decides_the_result(),
             "identity": identity,
-            "steps_per_epoch": self.steps_per_epoch,
+            "steps_per_epoch": self.epochs.steps,
             "validated": validation_data is not None,
             "model": checkpoint.model_description(model),
         }
@@ -105,16 +105,10 @@ class Run:
     def _train_epoch(self) -> None:
         """The rest of the present epoch."""
         self.model.train()
-        batches = self._batches_from_here()
         mark = time.perf_counter()
-        for position in range(self.state.step % self.steps_per_epoch + 1, self.steps_per_epoch + 1):
-            batch = next(batches, None)
-            if batch is None:
-                raise TrainingError(
-                    f"train_data gave {position - 1} batches in an epoch, and its length says {self.steps_per_epoch}"
-                )
+        for batch in self.epochs.batches(self.state.step):
             self._train_step(batch)
-            evaluating = position in self.evaluate_after and self.validation_data is not None
+            evaluating = self._evaluation_is_due()
             if evaluating:
                 self.losses.flush()
             self.state.seconds += time.perf_counter() - mark
@@ -122,20 +116,10 @@ class Run:
             if self.state.stopped_early:
                 return
             mark = time.perf_counter()
-        if next(batches, None) is not None:
-            raise TrainingError(f"train_data gave more batches in an epoch than its length, {self.steps_per_epoch}")
 
-    def _batches_from_here(self) -> Any:
-        """The epoch's remaining batches, with the random generators as they were when the epoch began."""
-        epoch, position = divmod(self.state.step, self.steps_per_epoch)
-        if position == 0:
-            self.epoch_random = random_state.capture()
-            return epoch_batches(self.train_data, epoch, 0)
-        now = random_state.capture()
-        random_state.restore(self.epoch_random)
-        batches = epoch_batches(self.train_data, epoch, position)
-        random_state.restore(now)
-        return batches
+    def _evaluation_is_due(self) -> bool:
+        position = (self.state.step - 1) % self.epochs.steps + 1
+        return self.validation_data is not None and position in self.evaluate_after
 
     def _train_step(self, batch: Any) -> None:
         step = self.state.step + 1
@@ -172,7 +156,7 @@ class Run:
         embedding_rate, dense_rate = self.config.learning_rates()
         improved = self.state.record(
             metrics,
-            epoch=self.state.step / self.steps_per_epoch,
+            epoch=self.state.step / self.epochs.steps,
             rates=(factor * embedding_rate, factor * dense_rate),
             seconds=time.perf_counter() - started,
         )
@@ -197,7 +181,7 @@ class Run:
                 "state": self.state.as_dict(),
                 "threads": torch.get_num_threads(),
                 "random": random_state.capture(),
-                "epoch_random": self.epoch_random,
+                "epoch_random": self.epochs.random,
                 "model": self.model.state_dict(),
                 "optimizers": self.optimizers.state_dict(),
             }
@@ -211,7 +195,7 @@ class Run:
             return
         self.model.load_state_dict(found["model"])
         self.optimizers.load_state_dict(found["optimizers"])
-        self.epoch_random = found["epoch_random"]
+        self.epochs.random = found["epoch_random"]
         random_state.restore(found["random"])
 
     def _finish(self) -> Result:

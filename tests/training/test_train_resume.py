@@ -120,12 +120,12 @@ def shared_tables(scheme: Full | HashingTrick | Robe) -> nn.Module:
 def test_resume_where_two_threads_share_the_work(
     tmp_path: Path, scheme: Full | HashingTrick | Robe, optimizer: str
 ) -> None:
-    rows = planted_rows(4 * 1024)
-    batches = [tuple(column[i : i + 1024] for column in rows) for i in range(0, len(rows[2]), 1024)]
+    rows = planted_rows(4 * 512)
+    batches = [tuple(column[i : i + 512] for column in rows) for i in range(0, len(rows[2]), 512)]
 
     def once(chosen: int = 0, **kwargs: Any) -> tuple[nn.Module, Result]:
         torch.manual_seed(0)
-        model = DLRM(shared_tables(scheme), planted.DENSE, (256, 64), (256,))
+        model = DLRM(shared_tables(scheme), planted.DENSE, (128, 64), (128,))
         config = TrainConfig(
             epochs=2,
             threads=2,
