@@ -56,9 +56,10 @@ def read_blocks(
             data, skip = data[end:], False
             if not data:
                 continue
-        rows = len(record_ends(data, True)) if quoted and b'"' in data else data.count(b"\n")
+        lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == 10))
+        rows = len(record_ends(data, True)) if quoted and b'"' in data else lines
         yield TextBlock(data, line, row, rows)
-        line += data.count(b"\n")
+        line += lines
         row += rows
 
 

@@ -42,11 +42,9 @@ def ids(series: pl.Series, kind: str) -> tuple[pl.Series, str]:
 
 def _hex_ids(series: pl.Series) -> tuple[pl.Series, str]:
     values = series.str.to_integer(base=16, strict=False, dtype=pl.UInt32)
-    # The parser also takes "+ff" and leading zeros without end.
-    length = series.str.len_bytes().max()
-    if (isinstance(length, int) and length > 8) or series.str.starts_with("+").any():
-        good = (series.str.len_bytes() <= 8) & ~series.str.starts_with("+")
-        values = pl.select(pl.when(good).then(values).otherwise(None)).to_series()
+    # The parser takes leading zeros without end.
+    if (series.str.len_bytes() > 8).any():
+        values = pl.select(pl.when(series.str.len_bytes() <= 8).then(values).otherwise(None)).to_series()
     return values, "a categorical value is at most 8 hex digits or blank"
 
 

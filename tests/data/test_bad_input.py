@@ -42,7 +42,7 @@ def good_lines_but(number, text, rows=40):
         (line(1, [], ["xyz"]), ["line 17", "column cat_0", "hex", "'xyz'"]),
         (line(1, [], ["123456789"]), ["line 17", "column cat_0", "8 hex digits"]),
         (line(1, [], ["000000001"]), ["line 17", "column cat_0", "8 hex digits"]),
-        (line(1, [], ["", "+1"]), ["line 17", "column cat_1", "hex"]),
+        (line(1, [], ["", "+1"]), ["line 17", "plus sign"]),
         (line(1, [], [" 1"]), ["line 17", "column cat_0", "hex"]),
     ],
 )

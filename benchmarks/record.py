@@ -1,0 +1,69 @@
+"""Appends rows to `benchmarks/results.csv`: every measurement keeps its date, commit, machine and versions."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import importlib.metadata
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results.csv"
+COLUMNS = ("date", "commit", "machine", "versions", "benchmark", "shape", "backend", "unit", "min", "median", "max")
+_PACKAGES = ("torch", "numpy", "polars")
+
+
+def record(benchmark: str, shape: str, backend: str, unit: str, values: Sequence[float]) -> None:
+    """Append one row with the least, the middle and the greatest of `values`, and print it."""
+    row = {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "commit": commit(),
+        "machine": machine(),
+        "versions": versions(),
+        "benchmark": benchmark,
+        "shape": shape,
+        "backend": backend,
+        "unit": unit,
+        "min": f"{min(values):.6g}",
+        "median": f"{statistics.median(values):.6g}",
+        "max": f"{max(values):.6g}",
+    }
+    new = not RESULTS.exists()
+    with RESULTS.open("a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+    print(f"{benchmark} [{shape}] {row['median']} {unit} (min {row['min']}, max {row['max']})")
+
+
+def machine() -> str:
+    """CPU model and number of cores; never a host name."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    return f"{model}, {os.cpu_count()} cores"
+
+
+def versions() -> str:
+    """Python and the packages that matter."""
+    packages = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
+    return ", ".join([f"python {platform.python_version()}", *packages])
+
+
+def commit() -> str:
+    """The short hash of the checkout, with `+` when files differ from it."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
+        cwd=RESULTS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return told.stdout.strip() or "unknown"
