@@ -1,0 +1,269 @@
+"""The command line as a user meets it: what it writes, what it says, how it ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pocketrec.cli import main
+from pocketrec.data import prepare, synthesize
+
+CRITEO = Path(__file__).parent.parent.parent / "shared" / "data" / "criteo_10k.tsv"
+NAMES_IN_METRICS = {
+    "test_auc",
+    "test_log_loss",
+    "best_validation_auc",
+    "steps",
+    "steps_to_best",
+    "seconds",
+    "samples_per_second",
+    "stored_bytes",
+    "full_bytes",
+    "id_map_bytes",
+    "compression",
+    "compression_min_count",
+    "compression_with_id_map",
+    "seed",
+    "versions",
+}
+QUICK = ["--batch-size", "256", "--epochs", "1", "--threads", "1"]
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("log")
+    synthesize(folder / "clicks.tsv", rows=5000, distinct_ids=2000, progress=False)
+    prepare(folder / "clicks.tsv", folder / "prepared", progress=False)
+    return folder / "prepared"
+
+
+@pytest.fixture(scope="session")
+def trained(prepared, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "robe"
+    assert main(["train", "--data", str(prepared), "--compression", "10", "--out", str(out), *QUICK]) == 0
+    return out
+
+
+def test_synth_prepare_train_evaluate_info(tmp_path, capsys):
+    """The whole way of a log, and every promised file."""
+    log, data, out = (str(tmp_path / name) for name in ("clicks.tsv", "prepared", "run"))
+    assert main(["synth", "--rows", "4000", "--distinct-ids", "1500", "--out", log]) == 0
+    assert "best possible AUC" in capsys.readouterr().out
+    assert main(["prepare", log, "--out", data]) == 0
+    assert "train rows" in capsys.readouterr().out
+    assert main(["train", "--data", data, "--sharing", "full", "--out", out, *QUICK]) == 0
+    told = capsys.readouterr().out
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics.keys() >= NAMES_IN_METRICS
+    assert f"{metrics['test_auc']:.4f}" in told
+    assert {p.name for p in (tmp_path / "run").iterdir()} >= {"config.json", "metrics.json", "history.csv", "model.pt"}
+    with open(tmp_path / "run" / "history.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 4, "four evaluations an epoch"
+
+    assert main(["evaluate", out, "--data", data, "--split", "test", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["auc"] == pytest.approx(metrics["test_auc"], abs=1e-9)
+    assert main(["info", out]) == 0
+    assert "sharing" in capsys.readouterr().out
+    assert main(["info", data]) == 0
+    assert "distinct in training" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ids", ["vocabulary", "raw", "filtered"])
+@pytest.mark.parametrize("sharing", ["robe", "hashing-trick"])
+def test_every_scheme_trains_on_every_kind_of_ids(prepared, tmp_path, sharing, ids):
+    out = tmp_path / "run"
+    command = ["train", "--data", str(prepared), "--sharing", sharing, "--compression", "20", "--ids", ids]
+    assert main([*command, "--hash", "linear", "--embedding-dim", "24", "--out", str(out), *QUICK]) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert 19.9 < metrics["compression"] < 21, "a wider virtual D never changes the budget"
+    assert (metrics["id_map_bytes"] == 0) == (ids == "raw")
+    assert metrics["compression_with_id_map"] != metrics["compression"]
+
+
+def test_memory_size_is_a_budget_in_slots(prepared, tmp_path):
+    out = tmp_path / "run"
+    assert main(["train", "--data", str(prepared), "--memory-size", "1234", "--out", str(out), *QUICK]) == 0
+    assert json.loads((out / "metrics.json").read_text())["stored_bytes"] == 4 * 1234
+
+
+def test_a_killed_run_resumes_to_the_same_weights(prepared, tmp_path):
+    """kill -9 in the middle; the same command with --resume ends where the undisturbed run does."""
+    command = ["train", "--data", str(prepared), "--compression", "10", *QUICK, "--seed", "3"]
+    assert main([*command, "--out", str(tmp_path / "whole")]) == 0
+    killer = (
+        "import os, signal, sys; from pocketrec.training.run import Run; from pocketrec.cli import main\n"
+        "step = Run._train_step\n"
+        "def dying(self, batch):\n"
+        "    if self.state.step == 9: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    step(self, batch)\n"
+        "Run._train_step = dying; main(sys.argv[1:])"
+    )
+    died = subprocess.run([sys.executable, "-c", killer, *command, "--out", str(tmp_path / "cut")], capture_output=True)
+    assert died.returncode == -signal.SIGKILL
+    assert not (tmp_path / "cut" / "metrics.json").exists()
+    assert main([*command, "--out", str(tmp_path / "cut"), "--resume"]) == 0
+    whole, cut = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "cut"))
+    assert (whole["test_auc"], whole["test_log_loss"]) == (cut["test_auc"], cut["test_log_loss"])
+    import torch
+
+    first, second = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("whole", "cut"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_resuming_a_finished_run_says_so_and_succeeds(prepared, trained, capsys):
+    before = (trained / "metrics.json").read_bytes()
+    command = ["train", "--data", str(prepared), "--compression", "10", "--out", str(trained), *QUICK, "--resume"]
+    assert main(command) == 0
+    assert "nothing to train" in capsys.readouterr().err
+    assert (trained / "metrics.json").read_bytes() == before
+
+
+def test_demo(tmp_path, capsys):
+    out = tmp_path / "demo"
+    assert main(["demo", "--out", str(out), "--rows", "12000"]) == 0
+    told = capsys.readouterr().out
+    assert "full tables" in told
+    assert "100x" in told
+    assert (out / "comparison.png").read_bytes()[:4] == b"\x89PNG"
+    assert main(["demo", "--out", str(out), "--rows", "12000"]) == 0, "a finished demo shows its table again"
+    assert capsys.readouterr().out == told
+
+
+@pytest.mark.skipif(not CRITEO.exists(), reason="the Criteo sample is not beside this checkout")
+def test_the_criteo_sample_trains_and_evaluates(tmp_path, capsys):
+    data, out = str(tmp_path / "prepared"), str(tmp_path / "run")
+    assert main(["prepare", str(CRITEO), "--out", data]) == 0
+    assert main(["train", "--data", data, "--compression", "100", "--out", out, "--epochs", "1", "--threads", "1"]) == 0
+    assert main(["evaluate", out, "--data", data]) == 0
+    assert "AUC" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["demo", "synth", "prepare", "train", "evaluate", "info"])
+def test_help_shows_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"pocketrec {command}" in capsys.readouterr().out.partition("example")[2]
+
+
+USAGE = {
+    "unknown scheme": (["--sharing", "rob"], "did you mean 'robe'"),
+    "unknown preset": (["--preset", "kagle"], "did you mean 'kaggle'"),
+    "unknown model": (["--model", "drlm"], "did you mean 'dlrm'"),
+    "unknown ids": (["--ids", "rawr"], "did you mean 'raw'"),
+    "unknown hash": (["--hash", "lineer"], "did you mean 'linear'"),
+    "unknown optimiser": (["--optimizer", "adamm"], "did you mean 'adam'"),
+    "compression below 1": (["--compression", "0.01"], "at least 1 .*got 0.01"),
+    "compression too large": (["--compression", "1e9"], "one chunk"),
+    "two budgets": (["--compression", "10", "--memory-size", "100"], "either compression or memory_size"),
+    "full with a budget": (["--sharing", "full", "--compression", "10"], "neither compression nor memory_size"),
+    "full on raw ids": (["--sharing", "full", "--ids", "raw"], "use ids 'vocabulary'"),
+    "no epochs": (["--epochs", "0"], "epochs: must be a whole number of at least 1, got 0"),
+    "no batch": (["--batch-size", "0"], "batch_size: must be at least 1, got 0"),
+    "no device": (["--device", "abacus"], "device: must be a torch device"),
+    "init": (["--init", "widht"], "did you mean 'width'"),
+}
+
+
+@pytest.mark.parametrize("case", USAGE)
+def test_bad_flags_end_with_one_line_and_code_2(case, prepared, tmp_path, capsys):
+    flags, message = USAGE[case]
+    assert main(["train", "--data", str(prepared), "--out", str(tmp_path / "run"), *flags]) == 2
+    _one_line(capsys.readouterr().err, message)
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_a_missing_flag_is_argparses_own_error(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--out", "run"])
+    assert stop.value.code == 2
+    assert "--data" in capsys.readouterr().err
+
+
+def test_bad_data_ends_with_one_line_and_code_1(prepared, trained, tmp_path, capsys):
+    cases = {
+        ("prepare", str(tmp_path / "absent.tsv"), "--out", str(tmp_path / "p")): "absent.tsv",
+        ("train", "--data", str(tmp_path / "absent"), "--out", str(tmp_path / "r")): "no such folder",
+        ("evaluate", str(tmp_path / "absent"), "--data", str(prepared)): "not a run folder",
+        ("info", str(tmp_path)): "neither a prepared log",
+    }
+    for command, message in cases.items():
+        assert main(list(command)) == 1
+        _one_line(capsys.readouterr().err, message)
+
+
+def test_folders_that_hold_something_else_are_left_alone(prepared, trained, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    mine = str(tmp_path / "mine")
+    for command in (["train", "--data", str(prepared), "--out", mine], ["demo", "--out", mine]):
+        assert main(command) == 2
+        _one_line(capsys.readouterr().err, "holds something that is not a")
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+    assert main(["train", "--data", str(prepared), "--compression", "10", "--out", str(trained), *QUICK]) == 2
+    _one_line(capsys.readouterr().err, "already holds a run: go on with --resume")
+
+
+def test_another_run_or_log_is_refused(prepared, trained, tmp_path, capsys):
+    same = ["train", "--data", str(prepared), "--compression", "10", "--out", str(trained), "--resume", *QUICK]
+    assert main([*same, "--seed", "9"]) == 1
+    _one_line(capsys.readouterr().err, r"training.seed \(0 there, 9 here\)")
+    synthesize(tmp_path / "other.tsv", rows=5000, distinct_ids=2000, seed=8, progress=False)
+    prepare(tmp_path / "other.tsv", tmp_path / "other", progress=False)
+    assert main([*same[:2], str(tmp_path / "other"), *same[3:]]) == 1
+    _one_line(capsys.readouterr().err, "differs in data")
+    assert main(["evaluate", str(trained), "--data", str(tmp_path / "other")]) == 1
+    _one_line(capsys.readouterr().err, "is not the log")
+
+
+def test_a_raw_id_run_scores_another_log(prepared, tmp_path, capsys):
+    """Without an id map a model is not tied to the log it was trained on."""
+    out = str(tmp_path / "run")
+    assert main(["train", "--data", str(prepared), "--ids", "raw", "--compression", "10", "--out", out, *QUICK]) == 0
+    synthesize(tmp_path / "other.tsv", rows=3000, distinct_ids=2000, seed=0, progress=False)
+    prepare(tmp_path / "other.tsv", tmp_path / "other", progress=False)
+    assert main(["evaluate", out, "--data", str(tmp_path / "other")]) == 0
+
+
+def test_torn_run_folders_are_named(prepared, trained, tmp_path, capsys):
+    import shutil
+
+    for name, damage, message in (
+        ("model.pt", lambda p: p.write_bytes(p.read_bytes()[:100]), "model.pt"),
+        ("model.pt", lambda p: p.unlink(), "model.pt|not finished"),
+        ("config.json", lambda p: p.write_text("{"), "config.json: damaged"),
+    ):
+        copy = tmp_path / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(trained, copy)
+        damage(copy / name)
+        assert main(["evaluate", str(copy), "--data", str(prepared)]) == 1
+        _one_line(capsys.readouterr().err, message)
+
+
+def test_a_full_disk_is_said_in_one_line(prepared, tmp_path, monkeypatch, capsys):
+    import errno
+
+    from pocketrec import files
+
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, "No space left on device", "run/config.json")
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", full)
+    assert main(["train", "--data", str(prepared), "--out", str(tmp_path / "run"), *QUICK]) == 1
+    _one_line(capsys.readouterr().err, "No space left on device: make room")
+
+
+def _one_line(stderr: str, message: str) -> None:
+    import re
+
+    lines = [line for line in stderr.splitlines() if line.startswith("pocketrec: error: ")]
+    assert len(lines) == 1, stderr
+    assert re.search(message, lines[0]), lines[0]
+    assert "Traceback" not in stderr
