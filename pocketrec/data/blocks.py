@@ -13,7 +13,6 @@ import numpy as np
 
 from pocketrec.errors import DataError
 
-BLOCK_BYTES = 16 << 20
 LINE_LIMIT_BYTES = 64 << 20
 
 
@@ -41,7 +40,7 @@ def record_ends(data: bytes, quoted: bool) -> np.ndarray:
 
 
 def read_blocks(
-    path: Path, *, quoted: bool, header: bool, on_bytes: Callable[[bytes], None], block_bytes: int = BLOCK_BYTES
+    path: Path, *, quoted: bool, header: bool, on_bytes: Callable[[bytes], None], block_bytes: int
 ) -> Iterator[TextBlock]:
     """Yield the lines of `path` (.gz or plain) after the header, about `block_bytes` at a time.
 

@@ -46,7 +46,7 @@ class NpyAppender:
                 os.fsync(self._file.fileno())
                 written = True
         finally:
-            self._close_quietly(error=kind is not None)
+            self._close_quietly(error=not written)
             if written:
                 self.temporary.replace(self.path)
             else:

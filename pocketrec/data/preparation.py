@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections import Counter
@@ -19,6 +18,7 @@ from pocketrec.data.shard import LABEL_DTYPE
 from pocketrec.data.shards import Written, write_shards
 from pocketrec.data.source import with_id_kinds
 from pocketrec.data.split import SPLITS, Split, TimeSplit, parse_split
+from pocketrec.data.system import os_errors_told, processors
 from pocketrec.data.time_bounds import find_time_bounds
 from pocketrec.data.verification import write_stamps
 from pocketrec.data.vocabulary_files import write_vocabulary
@@ -69,20 +69,20 @@ def prepare(
         time_column=time_column,
         text=text,
     )
-    workers = len(os.sched_getaffinity(0)) if workers is None else workers
+    workers = processors() if workers is None else workers
     _check_numbers(min_count, workers, on_bad_row)
     paths = [Path(files)] if isinstance(files, str | os.PathLike) else [Path(path) for path in files]
     inputs = check_inputs(paths)
     rule = parse_split(split, paths, time_column)
     options = {**asdict(layout), "split": split, "min_count": min_count, "on_bad_row": on_bad_row}
     options = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
-    with _os_errors_told(Path(out)):
+    with os_errors_told(Path(out)):
         done = finished_manifest(Path(out), paths, options, inputs)
         if done:
             print(f"{out}: already prepared from these files", file=sys.stderr)
             return done
         claim = Claim(Path(out), options, inputs)
-    with _os_errors_told(Path(out)), _undone_on_error(claim):
+    with os_errors_told(Path(out)), _undone_on_error(claim):
         layout = with_id_kinds(layout, paths[0])
         if isinstance(rule, TimeSplit):
             rule = find_time_bounds(paths, layout, claim.scratch, skip=on_bad_row == "skip", progress=progress)
@@ -112,17 +112,6 @@ def _undone_on_error(claim: Claim) -> Iterator[None]:
     except Exception:
         claim.undo()
         raise
-
-
-@contextmanager
-def _os_errors_told(folder: Path) -> Iterator[None]:
-    """Turn what the operating system refuses into a DataError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(f"{folder}: the disk is full: make room or choose another output folder") from None
-        raise DataError(f"{error.filename or folder}: {error.strerror or error}") from None
 
 
 def _finish(

@@ -44,6 +44,8 @@ class Workshop:
     pool: Executor
     window: int
     """Blocks of one file in memory at a time."""
+    block_bytes: int
+    """Size of a block as text."""
     budget_bytes: int
     """Memory for the counts of one file."""
     stopped: threading.Event
@@ -101,7 +103,7 @@ def _worked(index: int, source: Source, shop: Workshop) -> Iterator[_Worked]:
     """The blocks of `source`, worked on by the pool, in order."""
     waiting: deque[Future[_Worked]] = deque()
     try:
-        for block in source.blocks():
+        for block in source.blocks(shop.block_bytes):
             if shop.stopped.is_set():
                 raise Stopped
             waiting.append(shop.pool.submit(_work, index, source, block, shop))

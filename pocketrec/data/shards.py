@@ -17,6 +17,10 @@ from pocketrec.data.shard import Stopped, Workshop, write_shard
 from pocketrec.data.source import open_source
 from pocketrec.data.split import Split
 
+BLOCK_BYTES = 16 << 20
+IN_FLIGHT_BYTES = 64 << 20
+"""Text being worked on at a time, by all workers: memory does not grow with the machine."""
+
 
 @dataclass(frozen=True)
 class Written:
@@ -38,6 +42,7 @@ def write_shards(
     for path in paths:
         open_source(path, layout)
     at_once = min(len(paths), workers)
+    window = -(-workers // at_once) + 1
     with (
         Progress("prepare", sum(path.stat().st_size for path in paths), "B", progress) as line,
         ThreadPoolExecutor(workers, "prepare") as pool,
@@ -50,7 +55,8 @@ def write_shards(
             split=split,
             skip_bad_rows=skip,
             pool=pool,
-            window=-(-workers // at_once) + 1,
+            window=window,
+            block_bytes=max(1, min(BLOCK_BYTES, IN_FLIGHT_BYTES // (window * at_once))),
             budget_bytes=max(4 << 20, BUDGET_BYTES // at_once),
             stopped=threading.Event(),
         )

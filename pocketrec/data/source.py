@@ -18,7 +18,9 @@ from pocketrec.data.rows import BadRows, Rows
 from pocketrec.data.text import TextParser
 from pocketrec.errors import DataError, nearest
 
-PARQUET_BLOCK_ROWS = 1 << 16
+PARQUET_ROW_BYTES = 256
+"""What a row of Parquet counts for when blocks are cut."""
+_FIRST_BLOCK_BYTES = 16 << 20
 
 
 class Source(Protocol):
@@ -28,8 +30,8 @@ class Source(Protocol):
     unit: str
     """What an error counts: `line` or `row`."""
 
-    def blocks(self) -> Iterator[Any]:
-        """Pieces of the file, in order, cheap to make."""
+    def blocks(self, block_bytes: int) -> Iterator[Any]:
+        """Pieces of about `block_bytes`, in order, cheap to make."""
         ...
 
     def parse(self, block: Any) -> Rows:
@@ -56,10 +58,12 @@ class TextSource:
         self._parser = TextParser(path, layout)
         self.parse = self._parser.parse
 
-    def blocks(self) -> Iterator[blocks.TextBlock]:
+    def blocks(self, block_bytes: int) -> Iterator[blocks.TextBlock]:
         """See `Source`."""
         quoted = self._parser.quoted
-        return blocks.read_blocks(self.path, quoted=quoted, header=quoted, on_bytes=self._passed)
+        return blocks.read_blocks(
+            self.path, quoted=quoted, header=quoted, on_bytes=self._passed, block_bytes=block_bytes
+        )
 
     def sha256(self) -> str:
         """See `Source`."""
@@ -85,13 +89,13 @@ class ParquetSource:
             if name not in schema:
                 raise DataError(f"{path}: no column {name!r}: {nearest(name, schema)}")
 
-    def blocks(self) -> Iterator[tuple[int, pl.DataFrame]]:
+    def blocks(self, block_bytes: int) -> Iterator[tuple[int, pl.DataFrame]]:
         """See `Source`."""
         scan = pl.scan_parquet(self.path).select(self._layout.wanted)
         first, size = 0, self.path.stat().st_size
         total = max(1, pl.scan_parquet(self.path).select(pl.len()).collect().item())
         try:
-            for frame in scan.collect_batches(chunk_size=PARQUET_BLOCK_ROWS):
+            for frame in scan.collect_batches(chunk_size=max(1, block_bytes // PARQUET_ROW_BYTES)):
                 yield first, frame
                 self._advance(size * (first + len(frame)) // total - size * first // total)
                 first += len(frame)
@@ -121,7 +125,8 @@ def with_id_kinds(layout: Layout, path: Path) -> Layout:
         kinds = {name: _parquet_kind(frame[name], name in layout.text, path) for name in layout.categorical}
         return replace(layout, id_kinds=kinds)
     parser = TextParser(path, layout)
-    block = next(blocks.read_blocks(path, quoted=True, header=True, on_bytes=lambda _: None), None)
+    first = blocks.read_blocks(path, quoted=True, header=True, on_bytes=lambda _: None, block_bytes=_FIRST_BLOCK_BYTES)
+    block = next(first, None)
     if block is None:
         raise DataError(f"{path}: the file holds no rows")
     frame = parser.frame(block, BadRows())[0]

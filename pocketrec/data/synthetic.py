@@ -18,6 +18,7 @@ from pocketrec import files
 from pocketrec.data.planted import AucHistogram, PlantedModel, probability
 from pocketrec.data.progress import Progress
 from pocketrec.data.synthetic_text import LARGEST_INTEGER, format_lines
+from pocketrec.data.system import os_errors_told, processors
 from pocketrec.data.tails import CRITEO_CARDINALITIES, HeavyTail, column_sizes
 from pocketrec.errors import DataError, UsageError
 
@@ -68,6 +69,7 @@ def synthesize(
     drawn, expected, clicks = AucHistogram(), AucHistogram(), 0
     seen = [np.zeros(tail.size, bool) for tail in log.tails]
     with (
+        os_errors_told(path),
         files.atomic_path(path) as part,
         _opened(part, path) as file,
         Progress("synth", rows, " rows", progress) as line,
@@ -142,7 +144,7 @@ def _in_order(log: SyntheticLog, rows: int) -> Iterator[tuple[Block, bytes]]:
         block = log.block(number, min(_BLOCK_ROWS, rows - number * _BLOCK_ROWS))
         return block, format_lines(block.labels, block.integers, block.ids, block.blank)
 
-    threads = len(os.sched_getaffinity(0))
+    threads = processors()
     waiting: deque[Future[tuple[Block, bytes]]] = deque()
     with ThreadPoolExecutor(threads, "synth") as pool:
         for number in range(-(-rows // _BLOCK_ROWS)):

@@ -15,6 +15,8 @@ from pocketrec.data.runs import RunCounter, count_values, merge_by_ranges
 from pocketrec.data.source import open_source
 from pocketrec.data.split import TIME_WEIGHTS, TimeSplit
 
+_BLOCK_BYTES = 16 << 20
+
 
 def find_time_bounds(paths: Sequence[Path], layout: Layout, scratch: Path, *, skip: bool, progress: bool) -> TimeSplit:
     """The exact 80 % and 90 % quantiles of the time column, in flat memory. Raises DataError for a bad time."""
@@ -24,7 +26,7 @@ def find_time_bounds(paths: Sequence[Path], layout: Layout, scratch: Path, *, sk
     with Progress("time column", sum(path.stat().st_size for path in paths), "B", progress) as line:
         for path in paths:
             source, bad = open_source(path, narrow, line.advance), BadRows()
-            for block in source.blocks():
+            for block in source.blocks(_BLOCK_BYTES):
                 rows = source.parse(block)
                 bad.merge(rows.bad)
                 if not skip:

@@ -13,6 +13,7 @@ import numpy as np
 from pocketrec import files
 from pocketrec.data.ids import Ids
 from pocketrec.data.progress import Progress
+from pocketrec.data.system import os_errors_told
 
 _BLOCK_ROWS = 1 << 16
 
@@ -32,7 +33,7 @@ class TranslationCache:
         target = self._place() / f"{key}_{sparse.stem.removesuffix('_sparse')}.npy"
         raw = np.load(sparse, mmap_mode="r")
         if not _usable(target, raw.shape, ids):
-            with files.atomic_path(target) as part:
+            with os_errors_told(target), files.atomic_path(target) as part:
                 _translate(raw, ids, part, progress)
         return target
 

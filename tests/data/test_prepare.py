@@ -8,7 +8,7 @@ import pytest
 from criteo import expected, line, random_lines, stored, write
 from hypothesis import given, settings, strategies as st
 
-from pocketrec.data import blocks, open_log, prepare, runs, shards
+from pocketrec.data import open_log, prepare, runs, shards
 from pocketrec.errors import DataError
 from pocketrec.hashing import text_id
 
@@ -39,7 +39,7 @@ def test_random_logs(tmp_path_factory, rows, weights, seed, block_bytes, workers
     lines = random_lines(rows, seed)
     (folder / "a.tsv").write_bytes((end.join(lines) + end * last_newlines).encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks.read_blocks, "__kwdefaults__", {"block_bytes": block_bytes})
+        patch.setattr(shards, "BLOCK_BYTES", block_bytes)
         split = "/".join(map(str, weights))
         manifest = prepare(folder / "a.tsv", folder / "out", split=split, workers=workers, progress=False)
     labels, dense, ids = expected(lines)
@@ -68,7 +68,7 @@ def _check_vocabulary(folder, training_ids, min_count=2):
 def test_counts_that_do_not_fit_are_spilled(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "BUDGET_BYTES", 1)
     monkeypatch.setattr(runs.RunCounter, "__init__", _tiny_budget(runs.RunCounter.__init__))
-    monkeypatch.setattr(blocks.read_blocks, "__kwdefaults__", {"block_bytes": 2000})
+    monkeypatch.setattr(shards, "BLOCK_BYTES", 2000)
     lines = random_lines(300, values=50)
     prepare(write(tmp_path / "a.tsv", lines), tmp_path / "out", split="1/0/0", progress=False)
     _check_vocabulary(tmp_path / "out", expected(lines)[2])
