@@ -80,7 +80,14 @@ SCRIPT_VALIDATION = [(torch.arange(11.0), (torch.arange(11) == 10).float())]
 def scripted(script: list[float], patience: int | None, **kwargs: Any) -> tuple[ScriptedAUC, Any]:
     model = ScriptedAUC(script)
     data = [(torch.zeros(2), torch.tensor([1.0, 1.0]))] * 2
-    config = TrainConfig(epochs=len(script) // 2, evaluations_per_epoch=2, patience=patience, dense_optimizer="sgd")
+    config = TrainConfig(
+        epochs=len(script) // 2,
+        evaluations_per_epoch=2,
+        patience=patience,
+        dense_optimizer="sgd",
+        # A checkpoint after the best evaluation must not take the best weights with it.
+        checkpoint_steps=1,
+    )
     return model, quick(model, data, SCRIPT_VALIDATION, config=config, **kwargs)
 
 
