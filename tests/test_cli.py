@@ -160,7 +160,8 @@ USAGE = {
     "unknown hash": (["--hash", "lineer"], "did you mean 'linear'"),
     "unknown optimiser": (["--optimizer", "adamm"], "did you mean 'adam'"),
     "compression below 1": (["--compression", "0.01"], "at least 1 .*got 0.01"),
-    "compression too large": (["--compression", "1e9"], "one chunk"),
+    "compression too large": (["--compression", "5000"], "lower the compression"),
+    "nothing left": (["--compression", "1e9"], "at least 1 slot"),
     "two budgets": (["--compression", "10", "--memory-size", "100"], "either compression or memory_size"),
     "full with a budget": (["--sharing", "full", "--compression", "10"], "neither compression nor memory_size"),
     "full on raw ids": (["--sharing", "full", "--ids", "raw"], "use ids 'vocabulary'"),
@@ -234,16 +235,16 @@ def test_a_raw_id_run_scores_another_log(prepared, tmp_path, capsys):
 def test_torn_run_folders_are_named(prepared, trained, tmp_path, capsys):
     import shutil
 
-    for name, damage, message in (
-        ("model.pt", lambda p: p.write_bytes(p.read_bytes()[:100]), "model.pt"),
-        ("model.pt", lambda p: p.unlink(), "model.pt|not finished"),
-        ("config.json", lambda p: p.write_text("{"), "config.json: damaged"),
+    for name, damage, code, message in (
+        ("model.pt", lambda p: p.write_bytes(p.read_bytes()[:100]), 1, "model.pt"),
+        ("model.pt", lambda p: p.unlink(), 2, "holds an unfinished run"),
+        ("config.json", lambda p: p.write_text("{"), 1, "config.json: damaged"),
     ):
         copy = tmp_path / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(trained, copy)
         damage(copy / name)
-        assert main(["evaluate", str(copy), "--data", str(prepared)]) == 1
+        assert main(["evaluate", str(copy), "--data", str(prepared)]) == code
         _one_line(capsys.readouterr().err, message)
 
 

@@ -19,7 +19,7 @@ EXAMPLE = """example:
   pocketrec demo --out demo
 """
 ROWS, DISTINCT_IDS = 400_000, 200_000
-SHARINGS = ({"sharing": "full"}, {"sharing": "robe", "compression": 100.0})
+SHARINGS: tuple[dict[str, Any], ...] = ({"sharing": "full"}, {"sharing": "robe", "compression": 100.0})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

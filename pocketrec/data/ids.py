@@ -24,10 +24,14 @@ class Ids(Protocol):
     """A policy."""
 
     name: str
-    num_embeddings: tuple[int | None, ...]
     id_map_bytes: int
     out_dtype: str
     """The smallest NumPy dtype that holds translated ids."""
+
+    @property
+    def num_embeddings(self) -> tuple[int | None, ...]:
+        """Per feature: ids are below it; None when open-ended."""
+        ...
 
     def translate(self, raw: np.ndarray) -> np.ndarray:
         """(n, F) integers -> (n, F) int64."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,20 +52,42 @@ def memory_size(manifest: Manifest, config: RunConfig) -> int | None:
     return int(full_slots(manifest, config) / config.compression)
 
 
-def build_model(manifest: Manifest, ids: Ids, config: RunConfig) -> DLRM:
-    """The ranker with its embeddings, drawn from the run's seed."""
+@dataclass(frozen=True)
+class Shape:
+    """What a model takes from the log it is trained on; kept in `config.json`: raw ids need that log no more."""
+
+    dense: list[str]
+    features: list[str]
+    memory_size: int | None
+
+    @classmethod
+    def of(cls, manifest: Manifest, config: RunConfig) -> Shape:
+        """The shape of a model trained on this log."""
+        features = [manifest.feature_names[i] for i in informative_features(manifest)]
+        return cls(list(manifest.dense_names), features, memory_size(manifest, config))
+
+    def columns(self, manifest: Manifest) -> tuple[int, ...]:
+        """Where a log has the features. Raises DataError when it has other columns."""
+        missing = sorted(set(self.features) - set(manifest.feature_names))
+        if missing or list(manifest.dense_names) != self.dense:
+            raise DataError(
+                f"the log has other columns than the model: dense {list(manifest.dense_names)} for {self.dense}"
+                + (f", and no {', '.join(missing)}" if missing else "")
+            )
+        return tuple(manifest.feature_names.index(name) for name in self.features)
+
+
+def build_model(shape: Shape, num_embeddings: Sequence[int | None], config: RunConfig) -> DLRM:
+    """The ranker with its embeddings, drawn from the run's seed; `num_embeddings` of each of the shape's features."""
     torch.manual_seed(config.training.seed)
-    tables = [
-        Table(manifest.feature_names[i], ids.num_embeddings[i], config.width) for i in informative_features(manifest)
-    ]
     embeddings = EmbeddingBagCollection(
-        tables,
+        [Table(name, rows, config.width) for name, rows in zip(shape.features, num_embeddings, strict=True)],
         config.scheme(),
-        memory_size=memory_size(manifest, config),
+        memory_size=shape.memory_size,
         init=config.init,
         seed=config.training.seed,
     )
-    return DLRM.from_preset(config.preset, embeddings, num_dense=len(manifest.dense_names))
+    return DLRM.from_preset(config.preset, embeddings, num_dense=len(shape.dense))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pocketrec.data.ids import Ids
 from pocketrec.errors import DataError, TrainingError, UsageError
 from pocketrec.files import read_json, write_json
 from pocketrec.models import DLRM
-from pocketrec.runs.build import Sizes, build_ids, build_model, informative_features, sizes_of
+from pocketrec.runs.build import Shape, Sizes, build_ids, build_model, sizes_of
 from pocketrec.runs.config import RunConfig
 from pocketrec.training import Metrics, Result, evaluate, load_weights, train
 
@@ -44,9 +44,9 @@ class TrainedRun:
 
     folder: Path
     config: RunConfig
-    model: DLRM
+    shape: Shape
     ids: Ids
-    sizes: Sizes
+    model: DLRM
 
 
 def train_run(
@@ -64,10 +64,11 @@ def train_run(
     TrainingError as `train` does.
     """
     folder = Path(out)
+    shape = Shape.of(log.manifest, config)
     about = {
         "run": config.as_dict(),
         "data": log.manifest.fingerprint,
-        "log": _described(log),
+        "shape": asdict(shape),
         "versions": versions(),
     }
     _check_folder(folder, about, resume)
@@ -76,12 +77,12 @@ def train_run(
         metrics: dict[str, Any] = read_json(folder / METRICS)
         return metrics
     ids = build_ids(log, config)
-    model = build_model(log.manifest, ids, config)
+    run = TrainedRun(folder, config, shape, ids, _model(log, shape, ids, config))
     write_json(folder / CONFIG, about)
     result = train(
-        model,
-        _batches(log, ids, config, "train"),
-        _batches(log, ids, config, "validation") if log.manifest.rows["validation"] else None,
+        run.model,
+        _batches(run, log, "train"),
+        _batches(run, log, "validation") if log.manifest.rows["validation"] else None,
         config=config.training,
         out=folder,
         resume=resume,
@@ -89,8 +90,8 @@ def train_run(
         progress=progress,
         log_to_tensorboard=log_to_tensorboard,
     )
-    test = evaluate(model, _batches(log, ids, config, "test")) if log.manifest.rows["test"] else None
-    metrics = _summary(result, test, sizes_of(model, log.manifest, ids, config), config)
+    test = evaluate_run(run, log, "test") if log.manifest.rows["test"] else None
+    metrics = _summary(result, test, sizes_of(run.model, log.manifest, ids, config), config)
     write_json(folder / METRICS, metrics)
     return metrics
 
@@ -104,27 +105,24 @@ def open_run(folder: str | os.PathLike[str], log: ClickLog) -> TrainedRun:
     folder = Path(folder)
     about = read_config(folder)
     config = RunConfig.from_dict(about["run"], str(folder / CONFIG))
-    columns = _described(log)
-    if columns != about["log"]:
-        raise DataError(
-            f"{log.folder}: has other columns than the log of {folder}: {columns} instead of {about['log']}"
-        )
+    shape = Shape(**about["shape"])
+    shape.columns(log.manifest)
     if config.ids != "raw" and log.manifest.fingerprint != about["data"]:
         raise DataError(
             f"{log.folder}: is not the log that {folder} was trained on, and ids {config.ids!r} come from that log's "
             "training split; give that folder, or train with --ids raw, which needs no map"
         )
     ids = build_ids(log, config)
-    model = build_model(log.manifest, ids, config)
+    model = _model(log, shape, ids, config)
     load_weights(model, folder)
-    return TrainedRun(folder, config, model, ids, sizes_of(model, log.manifest, ids, config))
+    return TrainedRun(folder, config, shape, ids, model)
 
 
 def evaluate_run(run: TrainedRun, log: ClickLog, split: str) -> Metrics:
     """Quality of a trained run on one split."""
     if not log.manifest.rows.get(split, 1):
         raise DataError(f"{log.folder}: the {split} split is empty")
-    return evaluate(run.model, _batches(log, run.ids, run.config, split), device=run.config.training.device)
+    return evaluate(run.model, _batches(run, log, split), device=run.config.training.device)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -134,16 +132,14 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise TrainingError(f"{folder}: no {CONFIG}: not a run folder; train one with pocketrec train --out {folder}")
     try:
         about: dict[str, Any] = read_json(path)
-        about["run"], about["data"], about["log"]
+        about["run"], about["data"], about["shape"]
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path}: damaged ({error!r}): train the run again") from None
     return about
 
 
-def _described(log: ClickLog) -> dict[str, Any]:
-    """What a model's shape takes from a log."""
-    features = [log.manifest.feature_names[i] for i in informative_features(log.manifest)]
-    return {"dense": list(log.manifest.dense_names), "features": features}
+def _model(log: ClickLog, shape: Shape, ids: Ids, config: RunConfig) -> DLRM:
+    return build_model(shape, [ids.num_embeddings[i] for i in shape.columns(log.manifest)], config)
 
 
 def _identity(config: RunConfig) -> dict[str, Any]:
@@ -179,15 +175,15 @@ def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") 
     return found
 
 
-def _batches(log: ClickLog, ids: Ids, config: RunConfig, split: str) -> Any:
+def _batches(run: TrainedRun, log: ClickLog, split: str) -> Any:
     training = split == "train"
     return log.batches(
         split,
-        ids,
-        config.batch_size if training else EVALUATION_BATCH,
-        features=informative_features(log.manifest),
+        run.ids,
+        run.config.batch_size if training else EVALUATION_BATCH,
+        features=run.shape.columns(log.manifest),
         shuffle=training,
-        seed=config.training.seed,
+        seed=run.config.training.seed,
     )
 
 
