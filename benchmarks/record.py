@@ -20,7 +20,7 @@ _PACKAGES = ("torch", "numpy", "polars")
 def record(benchmark: str, shape: str, backend: str, unit: str, values: Sequence[float]) -> None:
     """Append one row with the least, the middle and the greatest of `values`, and print it."""
     row = {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "date": today(),
         "commit": commit(),
         "machine": machine(),
         "versions": versions(),
@@ -39,6 +39,11 @@ def record(benchmark: str, shape: str, backend: str, unit: str, values: Sequence
             writer.writeheader()
         writer.writerow(row)
     print(f"{benchmark} [{shape}] {row['median']} {unit} (min {row['min']}, max {row['max']})")
+
+
+def today() -> str:
+    """The date in UTC, as 2026-11-22."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
 
 
 def machine() -> str:

@@ -44,6 +44,16 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(file) if row["compression_with_id_map"]]
 
 
+def best_settings(rows: Iterable[Mapping[str, str]], cell: str) -> dict[str, Any] | None:
+    """The tuned settings of a cell with the best validation AUC; None while there are none."""
+    own = [row for row in rows if row["cell"] == cell and row["phase"] == "tuning"]
+    if not own:
+        return None
+    best = max(own, key=lambda row: float(row["best_validation_auc"]))
+    settings: dict[str, Any] = json.loads(best["settings"])
+    return settings
+
+
 def run_missing(trials: Iterable[Trial], data: Path, results: Path, about: Mapping[str, str], jobs: int) -> None:
     """Run what `results` does not hold yet, `jobs` at a time on one thread each, appending each row as it is done."""
     done = {(row["cell"], row["settings"], int(row["seed"])) for row in read_rows(results)}
