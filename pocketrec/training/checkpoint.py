@@ -23,8 +23,9 @@ _SHOWN = 5
 def save(path: Path, value: Any) -> None:
     """`torch.save` to a temporary name, flush, rename. Raises TrainingError when it cannot be written."""
     try:
-        with atomic_path(path) as temporary:
-            torch.save(value, temporary)
+        # Given a path, torch.save writes its (random, temporary) name into the file: equal weights, unequal bytes.
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            torch.save(value, file)
     except (OSError, RuntimeError) as error:
         raise TrainingError(f"{path}: cannot be written ({error}); free some space or choose another folder") from error
 

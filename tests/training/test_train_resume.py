@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import planted
 import pytest
@@ -189,16 +189,25 @@ def test_kill_9_and_resume(tmp_path: Path, uninterrupted: tuple[nn.Module, Resul
     assert_same_run(run(tmp_path, resume=True, checkpoint_steps=3), uninterrupted)
 
 
+def test_the_saved_file_is_the_same_to_the_byte(tmp_path: Path) -> None:
+    run(tmp_path / "whole")
+    with pytest.raises(Stopped):
+        run(tmp_path / "stopped", before=stop_at(11), checkpoint_steps=3)
+    run(tmp_path / "stopped", resume=True, checkpoint_steps=3)
+    whole, stopped = ((tmp_path / name / "model.pt").read_bytes() for name in ("whole", "stopped"))
+    assert whole == stopped
+
+
 def test_kill_in_the_middle_of_writing_a_checkpoint(
     tmp_path: Path, uninterrupted: tuple[nn.Module, Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def torn_save(value: Any, path: Path) -> None:
+    def torn_save(value: Any, file: IO[bytes]) -> None:
         if isinstance(value, dict) and value.get("state", {}).get("step") == 10:
-            path.write_bytes(b"half a checkpoint")
+            file.write(b"half a checkpoint")
             # What kill -9 leaves: the temporary file, and nothing renamed.
-            os.link(path, path.with_name(path.name + ".left.part"))
+            os.link(file.name, f"{file.name}.left.part")
             raise Stopped
-        original(value, path)
+        original(value, file)
 
     original = torch.save
     monkeypatch.setattr(torch, "save", torn_save)
@@ -358,10 +367,10 @@ def test_load_weights(tmp_path: Path, half_run: Path) -> None:
 
 
 def test_a_disk_that_is_full_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(value: Any, path: Path) -> None:
+    def full(value: Any, file: IO[bytes]) -> None:
         if isinstance(value, dict) and value.get("state", {}).get("step") == 6:
             raise OSError(28, "No space left on device")
-        original(value, path)
+        original(value, file)
 
     original = torch.save
     monkeypatch.setattr(torch, "save", full)
