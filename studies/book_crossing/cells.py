@@ -80,6 +80,15 @@ def arm_of_equal_bytes(hash_: str, width: int, ids: str, slots: int) -> Settings
     return ARM | {"hash": hash_, "embedding_dim": width, "ids": ids, "memory_size": slots}
 
 
+# Initial values, on the same training: the default, and what the authors' codes do.
+INITS = ("0.01", "0.001", "0.1", "largest-table", "width")
+
+
+def init_arm(init: str) -> Settings:
+    """ROBE at 100x with other initial values."""
+    return arm("linear", 64, "vocabulary") | {"init": init}
+
+
 def arm_name(hash_: str, width: int, ids: str) -> str:
     """The cell of an arm."""
     return f"{hash_} hash, D={width}, {ids} ids"

@@ -42,7 +42,7 @@ def main() -> None:
         "machine": record.machine(),
         "versions": record.versions(),
     }
-    for phase in (tuning, finals, arms, equal_bytes):
+    for phase in (tuning, finals, arms, equal_bytes, inits):
         trials = [trial for trial in phase() if trial.cell.startswith(wanted)]
         run_missing(trials, data, RESULTS, about, options.jobs)
 
@@ -81,6 +81,12 @@ def equal_bytes() -> Iterator[Trial]:
         settings = cells.arm_of_equal_bytes(hash_, width, ids, (memory + id_map - own_map) // 4)
         cell = f"{cells.arm_name(hash_, width, ids)}, equal bytes"
         yield from (Trial("equal bytes", cell, settings, seed) for seed in cells.SEEDS)
+
+
+def inits() -> Iterator[Trial]:
+    """Initial values, two seeds: a difference that matters shows."""
+    for init in cells.INITS:
+        yield from (Trial("inits", f"init {init}", cells.init_arm(init), seed) for seed in cells.SEEDS[:2])
 
 
 def _arms() -> Iterator[tuple[str, int, str]]:

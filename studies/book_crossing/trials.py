@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pocketrec.files import write_text
+
 COLUMNS = (
     "date", "commit", "machine", "versions", "phase", "cell", "settings", "seed",
     "best_validation_auc", "test_auc", "test_log_loss", "test_calibration", "steps", "steps_to_best", "seconds",
@@ -58,6 +60,7 @@ def run_missing(trials: Iterable[Trial], data: Path, results: Path, about: Mappi
     """Run what `results` does not hold yet, `jobs` at a time on one thread each, appending each row as it is done."""
     done = {(row["cell"], row["settings"], int(row["seed"])) for row in read_rows(results)}
     missing = list({t.key: t for t in trials if t.key not in done}.values())
+    _drop_torn_line(results)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, max_tasks_per_child=8) as pool:
         running = {pool.submit(_run, trial.settings, trial.seed, data): trial for trial in missing}
@@ -85,6 +88,15 @@ def _run(settings: Mapping[str, Any], seed: int, data: Path) -> dict[str, Any]:
 
 def _short(value: Any) -> Any:
     return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _drop_torn_line(path: Path) -> None:
+    """What a kill in the middle of a write left."""
+    if path.exists():
+        text = path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            write_text(path, whole)
 
 
 def _append(path: Path, row: Mapping[str, Any]) -> None:
