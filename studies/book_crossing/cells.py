@@ -19,7 +19,8 @@ def _rates(embedding: float, dense: float) -> Settings:
 
 
 ADAGRAD = {"optimizer": "adagrad", "decay": "none", "epochs": 1}
-ADAM = {"optimizer": "adam", "decay": "linear", "epochs": 3}
+# A falling rate needs its whole schedule: a patience of all 12 evaluations never stops it early.
+ADAM = {"optimizer": "adam", "decay": "linear", "epochs": 3, "patience": 12}
 
 FULL_TRIALS: tuple[Settings, ...] = (
     ADAGRAD | _rates(0.03, 0.03),
@@ -43,7 +44,10 @@ ROBE_TRIALS: tuple[Settings, ...] = (
     {"hash": "linear", "embedding_dim": 64, "chunk_size": 64} | ADAM | _rates(0.001, 0.001),
     {"hash": "linear", "embedding_dim": 16, "chunk_size": 16} | ADAM | _rates(0.001, 0.001),
     {"hash": "linear", "embedding_dim": 64, "chunk_size": 16} | ADAGRAD | _rates(0.05, 0.03),
-    {"hash": "linear", "embedding_dim": 64, "chunk_size": 16} | ADAGRAD | {"epochs": 3} | _rates(0.1, 0.03),
+    {"hash": "linear", "embedding_dim": 64, "chunk_size": 16}
+    | ADAGRAD
+    | {"epochs": 3, "patience": 4}
+    | _rates(0.1, 0.03),
 )
 TRICK_TRIALS: tuple[Settings, ...] = (
     {"embedding_dim": 16} | ADAM | _rates(0.001, 0.001),
@@ -51,7 +55,7 @@ TRICK_TRIALS: tuple[Settings, ...] = (
     {"embedding_dim": 4} | ADAM | _rates(0.001, 0.001),
     {"embedding_dim": 4} | ADAM | _rates(0.003, 0.001),
     {"embedding_dim": 4} | ADAGRAD | _rates(0.05, 0.03),
-    {"embedding_dim": 16} | ADAGRAD | {"epochs": 3} | _rates(0.1, 0.03),
+    {"embedding_dim": 16} | ADAGRAD | {"epochs": 3, "patience": 4} | _rates(0.1, 0.03),
 )
 
 # Cell -> its trials. The best on validation goes on to all seeds.
