@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 
 from pocketrec.cli.show import number, pairs
+from pocketrec.files import to_json
 
 EXAMPLE = """example:
   pocketrec evaluate runs/robe-1000x --data prepared --split test
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     log = open_log(args.data)
     metrics = evaluate_run(open_run(args.folder, log), log, args.split)
     if args.json:
-        print(json.dumps(asdict(metrics)))
+        print(to_json(asdict(metrics)))
         return
     rows = [
         ("rows", number(metrics.rows)),

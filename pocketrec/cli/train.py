@@ -65,7 +65,9 @@ def _add_training(group: Any) -> None:
     group.add_argument("--dense-learning-rate", type=float, metavar="X", help="for the dense parts only")
     group.add_argument("--warmup-steps", type=int, metavar="N", help="steps in which the learning rates rise from 0")
     group.add_argument("--decay", metavar="none|linear|cosine", help="how the learning rates fall until the last epoch")
-    group.add_argument("--batch-size", type=int, metavar="N", help="examples a step (default 2048)")
+    group.add_argument(
+        "--batch-size", type=int, metavar="N", help="examples a step (default 2048, fewer on a small log)"
+    )
     group.add_argument("--epochs", type=int, metavar="N", help="passes over the training rows, at most")
     group.add_argument(
         "--patience", type=int, metavar="N", help="evaluations without a better validation AUC before stopping"
@@ -117,8 +119,11 @@ def _number_or_word(text: str) -> float | str:
 
 def summary(title: str, metrics: dict[str, Any]) -> str:
     """The figures of `metrics.json` that matter, in words."""
-    rows = [("best validation AUC", f"{metrics['best_validation_auc']:.4f} at step {number(metrics['steps_to_best'])}")]
-    if "test_auc" in metrics:
+    rows = []
+    if metrics["best_validation_auc"] is not None:
+        best = f"{metrics['best_validation_auc']:.4f} at step {number(metrics['steps_to_best'])}"
+        rows.append(("best validation AUC", best))
+    if metrics.get("test_auc") is not None:
         rows.append(("test AUC", f"{metrics['test_auc']:.4f}"))
         rows.append(("test log loss", f"{metrics['test_log_loss']:.4f}"))
         rows.append(("calibration", f"{metrics['test_calibration']:.3f} (mean prediction / click rate)"))

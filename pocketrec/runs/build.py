@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -27,14 +27,27 @@ def informative_features(manifest: Manifest) -> tuple[int, ...]:
     return chosen
 
 
+LARGE_BATCH, SMALL_BATCH, STEPS_AN_EPOCH = 2048, 32, 256
+
+
+def completed(config: RunConfig, manifest: Manifest) -> RunConfig:
+    """The config with the choices filled in that depend on the log."""
+    wanted = max(manifest.rows["train"] // STEPS_AN_EPOCH, SMALL_BATCH)
+    return replace(
+        config,
+        batch_size=config.batch_size or min(LARGE_BATCH, 1 << (wanted.bit_length() - 1)),
+        min_count=config.min_count or manifest.min_count,
+    )
+
+
 def build_ids(log: ClickLog, config: RunConfig) -> Ids:
-    """What turns raw ids into the ids that the model sees."""
-    min_count = config.min_count or log.manifest.min_count
-    if config.ids == "vocabulary":
-        return log.vocabulary(min_count)
+    """What turns raw ids into the ids that the model of a completed config sees."""
+    if config.ids == "raw":
+        return log.raw_ids()
+    assert config.min_count is not None
     if config.ids == "filtered":
-        return log.filtered_ids(config.bits_per_id, min_count)
-    return log.raw_ids()
+        return log.filtered_ids(config.bits_per_id, config.min_count)
+    return log.vocabulary(config.min_count)
 
 
 def full_slots(manifest: Manifest, config: RunConfig) -> int:

@@ -47,8 +47,8 @@ class RunConfig:
     """D, the virtual width; None takes the preset's. It never changes the budget."""
     init: float | str | None = None
     """Initial values; see `pocketrec.embedding.init`."""
-    batch_size: int = 2048
-    """Examples a step."""
+    batch_size: int | None = None
+    """Examples a step; None takes 2048, or fewer on a small log, so that an epoch has enough steps to learn in."""
     training: TrainConfig = field(default_factory=TrainConfig)
     """Optimisers, schedule, early stopping, seed, threads, device."""
 

@@ -19,7 +19,7 @@ from pocketrec.data.ids import Ids
 from pocketrec.errors import DataError, TrainingError, UsageError
 from pocketrec.files import read_json, write_json
 from pocketrec.models import DLRM
-from pocketrec.runs.build import Shape, Sizes, build_ids, build_model, sizes_of
+from pocketrec.runs.build import Shape, Sizes, build_ids, build_model, completed, sizes_of
 from pocketrec.runs.config import RunConfig
 from pocketrec.training import Metrics, Result, evaluate, load_weights, train
 
@@ -64,6 +64,7 @@ def train_run(
     TrainingError as `train` does.
     """
     folder = Path(out)
+    config = completed(config, log.manifest)
     shape = Shape.of(log.manifest, config)
     about = {
         "run": config.as_dict(),
@@ -74,8 +75,7 @@ def train_run(
     _check_folder(folder, about, resume)
     if resume and (folder / METRICS).exists():
         print(f"{folder} holds this run, finished: nothing to train", file=sys.stderr)
-        metrics: dict[str, Any] = read_json(folder / METRICS)
-        return metrics
+        return _read_metrics(folder)
     ids = build_ids(log, config)
     run = TrainedRun(folder, config, shape, ids, _model(log, shape, ids, config))
     write_json(folder / CONFIG, about)
@@ -93,7 +93,7 @@ def train_run(
     test = evaluate_run(run, log, "test") if log.manifest.rows["test"] else None
     metrics = _summary(result, test, sizes_of(run.model, log.manifest, ids, config), config)
     write_json(folder / METRICS, metrics)
-    return metrics
+    return _read_metrics(folder)
 
 
 def open_run(folder: str | os.PathLike[str], log: ClickLog) -> TrainedRun:
@@ -138,6 +138,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     return about
 
 
+def _read_metrics(folder: Path) -> dict[str, Any]:
+    metrics: dict[str, Any] = read_json(folder / METRICS)
+    return metrics
+
+
 def _model(log: ClickLog, shape: Shape, ids: Ids, config: RunConfig) -> DLRM:
     return build_model(shape, [ids.num_embeddings[i] for i in shape.columns(log.manifest)], config)
 
@@ -177,6 +182,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") 
 
 def _batches(run: TrainedRun, log: ClickLog, split: str) -> Any:
     training = split == "train"
+    assert run.config.batch_size is not None
     return log.batches(
         split,
         run.ids,
