@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable
+from typing import Any
 
 
 class PocketrecError(Exception):
@@ -27,6 +29,17 @@ class DataError(PocketrecError, ValueError):
 
 class TrainingError(PocketrecError, RuntimeError):
     """A run that cannot go on: the loss is not a number, the checkpoint is another model's (exit code 1)."""
+
+
+def whole_number(name: str, value: Any, *, at_least: int) -> int:
+    """`value` as an int. Raises UsageError, naming it, for anything but a whole number of at least so much."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name} must be a whole number, got {value!r}") from None
+    if number < at_least:
+        raise UsageError(f"{name} must be at least {at_least}, got {number}")
+    return number
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -172,6 +172,87 @@ def test_hashing_trick_keeps_small_tables_exact_and_shares_the_rest_equally():
     assert len(torch.unique(module(torch.arange(10)[:, None]), dim=0)) == 10, "a table that fits has no collisions"
 
 
+@given(
+    sizes=st.lists(st.tuples(st.one_of(st.none(), st.integers(1, 2000)), st.integers(1, 64)), min_size=1, max_size=5),
+    extra=st.integers(0, 3000),
+)
+@settings(max_examples=100, deadline=None)
+def test_hashing_trick_never_exceeds_its_budget(sizes, extra):
+    tables = [Table(f"t{i}", n, d) for i, (n, d) in enumerate(sizes)]
+    budget = sum(d for _, d in sizes) + extra
+    layouts, used = HashingTrick().place(tables, budget, 0)
+    assert used <= budget
+    assert all(f.places >= 1 for f in layouts)
+
+
+def test_compression_counts_bytes_in_any_precision():
+    single, half = (EmbeddingBag(10_000, 16, compression=10, dtype=d) for d in (torch.float32, torch.float16))
+    assert stored_bytes(half) == stored_bytes(single) == 10_000 * 16 * 4 // 10
+    assert half.memory.numel() == 2 * single.memory.numel()
+
+
+def test_a_tied_memory_is_counted_once():
+    first, second = (EmbeddingBag(1000, 8, memory_size=50) for _ in range(2))
+    second.memory = first.memory
+    assert stored_bytes(nn.ModuleList([first, second])) == 200
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_half_precision_sums_in_float32_and_rounds_once(dtype, mode):
+    """A running sum in bfloat16 stops growing at 256."""
+    bag = EmbeddingBag(10, 4, mode=mode, memory_size=4, dtype=dtype, sharing=Robe(4, align=4))
+    with torch.no_grad():
+        bag.memory.fill_(1.0)
+    out = bag(torch.ones(1, 3000, dtype=torch.int64))
+    assert out.dtype == dtype
+    assert torch.equal(out, torch.full((1, 4), 1.0 if mode == "mean" else 3000.0).to(dtype))
+    bag(torch.ones(3000, 1, dtype=torch.int64)).sum().backward()
+    assert torch.equal(bag.memory.grad, torch.full((4,), 3000.0).to(dtype))
+
+
+@pytest.mark.parametrize("sharing", ["robe", "full"])
+def test_a_module_born_on_meta_is_made_whole(sharing):
+    tables = [Table("a", 20, 4), Table("b", 30, 4)]
+    torch.manual_seed(0)
+    whole = collection(sharing, tables)
+    torch.manual_seed(0)
+    born = collection(sharing, tables, device="meta").to_empty(device="cpu")
+    born.reset_parameters()
+    ids = torch.tensor([[1, 29], [19, 0]])
+    assert torch.equal(born(ids), whole(ids))
+    assigned = collection(sharing, tables, device="meta")
+    assigned.load_state_dict(whole.state_dict(), assign=True)
+    assert torch.equal(assigned(ids), whole(ids))
+
+
+def test_weights_need_not_be_contiguous():
+    bag = EmbeddingBag(100, 4, mode="sum", memory_size=50)
+    ids, weights = torch.randint(0, 100, (6, 3)), torch.rand(3, 6).T
+    assert torch.equal(bag(ids, per_sample_weights=weights), bag(ids, per_sample_weights=weights.contiguous()))
+
+
+MIXED_WIDTHS = {
+    "ids of one feature too few": (lambda m: m(torch.zeros(2, 1, dtype=torch.int64)), r"shape \(B, 2\)"),
+    "1-D ids": (lambda m: m(torch.zeros(2, dtype=torch.int64)), r"shape \(B, 2\)"),
+    "offsets of another F": (lambda m: m((torch.zeros(3, dtype=torch.int64), torch.tensor([0, 1, 2, 3]))), "F=2"),
+    "offsets end early": (lambda m: m((torch.zeros(9, dtype=torch.int64), torch.tensor([0, 1, 2]))), "got 0 to 2"),
+    "no offsets": (lambda m: m((torch.zeros(0, dtype=torch.int64), torch.tensor([], dtype=torch.int64))), "F=2"),
+    "weights too short": (
+        lambda m: m((torch.zeros(2, dtype=torch.int64), torch.tensor([0, 1, 2]), torch.ones(1, dtype=torch.float64))),
+        "shape of the ids",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MIXED_WIDTHS)
+def test_full_tables_of_several_widths_check_before_they_split(case):
+    call, message = MIXED_WIDTHS[case]
+    module = collection("full", [Table("a", 5, 4), Table("b", 5, 8)])
+    with pytest.raises(ValueError, match=message):
+        call(module)
+
+
 def test_aligned_chunks_start_on_multiples():
     module = EmbeddingBag(500, 16, mode="sum", memory_size=100, sharing=Robe(8, align=8), dtype=torch.float64)
     module.memory.data = torch.arange(100.0, dtype=torch.float64)
@@ -207,13 +288,25 @@ REFUSED = {
         "one row for each of 1 tables",
     ),
     "too many slots": (lambda: EmbeddingBag(100, 16, memory_size=2**31, device="meta"), r"fewer than 2\^31"),
-    "no rows": (lambda: EmbeddingBag(0, 16, memory_size=99), "num_embeddings must be in"),
+    "no rows": (lambda: EmbeddingBag(0, 16, memory_size=99), "num_embeddings must be at least 1, got 0"),
+    "float rows": (lambda: EmbeddingBag(1e6, 16, memory_size=99), "num_embeddings must be a whole number"),
+    "float slots": (lambda: EmbeddingBag(100, 16, memory_size=99.5), "memory_size must be a whole number"),
+    "text budget": (lambda: EmbeddingBag(100, 16, compression="10"), "compression is full size"),
+    "text for features": (lambda: Table("t", 10, 2, "user_id"), "features is a tuple of names"),
+    "line break in a name": (lambda: Table("a\nb", 10, 2), "holds no line break"),
+    "float chunk": (lambda: Robe(chunk_size=2.5), "chunk_size must be a whole number"),
+    "align above the memory": (lambda: EmbeddingBag(100, 4, memory_size=50, sharing=Robe(4, align=64)), "align=64"),
+    "linear beyond its prime": (
+        lambda: EmbeddingBag(100, 4, memory_size=2_100_000_000, sharing=Robe(4, hash="linear"), device="meta"),
+        "reaches only 2038074743 slots",
+    ),
+    "norm_type": (lambda: EmbeddingBag(100, 16, norm_type=1.0, **ROBE), "norm_type"),
     "no width": (lambda: EmbeddingBag(10, 0, memory_size=99), "embedding_dim must be at least 1"),
     "open-ended by ratio": (lambda: EmbeddingBag(None, 16, compression=10), "give memory_size"),
     "open-ended full": (lambda: EmbeddingBag(None, 16, sharing=Full()), "needs num_embeddings"),
     "unknown mode": (lambda: EmbeddingBag(100, 16, mode="summ", **ROBE), "did you mean 'sum'"),
     "padding out of range": (lambda: EmbeddingBag(100, 16, padding_idx=100, **ROBE), "padding_idx must be within"),
-    "max_norm": (lambda: EmbeddingBag(100, 16, max_norm=1.0, **ROBE), "max_norm renormalises"),
+    "max_norm": (lambda: EmbeddingBag(100, 16, max_norm=1.0, **ROBE), "max_norm and norm_type renormalise"),
     "scale_grad_by_freq": (lambda: EmbeddingBag(100, 16, scale_grad_by_freq=True, **ROBE), "scale_grad_by_freq"),
     "sparse": (lambda: Embedding(100, 16, sparse=True, **ROBE), "sparse=True"),
     "_weight": (lambda: Embedding(100, 16, _weight=torch.ones(100, 16), **ROBE), "_weight is a full table"),
@@ -252,6 +345,11 @@ def test_what_makes_no_sense_is_refused_with_the_reason(case):
 
 BAG = EmbeddingBag(100, 16, **ROBE)
 BAD_CALLS = {
+    "a list": (lambda: BAG([[1, 2]]), "input must be a torch.Tensor, got a list"),
+    "four parts": (
+        lambda: EmbeddingBagCollection([Table("t", 9, 2)], memory_size=9)((1, 2, 3, 4)),
+        "bags are a tuple",
+    ),
     "float ids": (lambda: BAG(torch.zeros(2, 2)), "input must be int64 or int32, got torch.float32"),
     "no offsets": (lambda: BAG(torch.zeros(2, dtype=torch.int64)), "needs offsets"),
     "both": (lambda: BAG(torch.zeros(2, 2, dtype=torch.int64), torch.tensor([0])), "takes no offsets"),

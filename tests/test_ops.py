@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 
@@ -113,6 +114,37 @@ def test_gradcheck_and_opcheck(scheme, pooling):
     torch.library.opcheck(torch.ops.pocketrec.lookup, (memory.detach(), *args[1:3], None, *args[4:]))
 
 
+def test_infinite_rows_that_do_not_count_leave_no_trace(kernel):
+    """Padding, and rows that lose a maximum, contribute nothing even where the memory has diverged."""
+    for pooling in ("sum", "mean", "max"):
+        module = collection("full", [Table("t", 3, 2, pooling=pooling, padding_idx=2)])
+        (layout,) = module.buffers()
+        memory = torch.tensor([[1.0, 2.0], [0.5, -torch.inf], [torch.inf, torch.nan]], dtype=torch.float64)
+        out = kernel.lookup(memory, torch.tensor([2, 0, 2]), torch.tensor([0, 3]), None, layout, 2)
+        assert out.tolist() == [[1.0, 2.0]]
+        if pooling == "max":
+            out = kernel.lookup(memory, torch.tensor([1, 0]), torch.tensor([0, 2]), None, layout, 2)
+            assert out.tolist() == [[1.0, 2.0]]
+
+
+def test_a_maximum_over_nan_is_nan(kernel):
+    module = collection("full", [Table("t", 3, 1, pooling="max")])
+    (layout,) = module.buffers()
+    memory = torch.tensor([[1.0], [torch.nan], [2.0]], dtype=torch.float64)
+    for ids in ([1, 0, 2], [0, 1, 2], [0, 2, 1]):
+        assert kernel.lookup(memory, torch.tensor(ids), torch.tensor([0, 3]), None, layout, 1).isnan().all()
+
+
+@pytest.mark.parametrize("scheme", ["robe", "full"])
+def test_differentiating_twice_is_refused_not_zero(scheme):
+    module = collection(scheme, [Table("t", 9, 4)])
+    (parameter,) = module.parameters()
+    out = module(torch.tensor([[3]])).pow(2).sum()
+    with pytest.raises((NotImplementedError, RuntimeError), match="once"):
+        (grad,) = torch.autograd.grad(out, parameter, create_graph=True)
+        grad.sum().backward()
+
+
 def test_max_sends_the_gradient_to_the_first_of_ties():
     module = collection("robe", [Table("t", 9, 4, pooling="max")])
     memory = torch.ones_like(module.memory).requires_grad_()
@@ -205,6 +237,20 @@ BAD = {
 }
 
 
+def test_a_width_that_the_columns_do_not_fill_is_refused():
+    module = collection("robe", tables())
+    for width in (35, 37):
+        with pytest.raises(ValueError, match=f"{width} wide"):
+            ops.lookup(module.memory, torch.zeros(1, 3, dtype=torch.int64), None, None, module.layout, width)
+
+
+def test_weights_go_with_sums_only():
+    module = collection("robe", tables("mean"))
+    ids, weights = torch.zeros(1, 3, dtype=torch.int64), torch.ones(1, 3, dtype=torch.float64)
+    with pytest.raises(ValueError, match="sum pooling only"):
+        ops.lookup(module.memory, ids, None, weights, module.layout, 36)
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_bad_arguments_are_named(case):
     module = collection("robe", tables())
@@ -225,6 +271,20 @@ def test_materialise_is_a_function_of_the_memory():
     module = collection("robe", [Table("t", 7, 4)], memory_size=4)
     (virtual,) = materialise(module)
     assert set(virtual.detach().reshape(-1).tolist()) <= set(module.memory.tolist())
+
+
+def test_an_install_without_the_kernel_says_so_once_and_works(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "pocketrec._C" else find(name, *a)
+    )
+    kernels.cpu.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="without its C\\+\\+ kernel"):
+            assert kernels.cpu() is None
+        assert kernels.cpu() is None, "the second lookup is silent"
+    finally:
+        kernels.cpu.cache_clear()
 
 
 def test_without_the_kernel_the_reference_serves_the_same_results():

@@ -14,6 +14,8 @@ def as_ids(name: str, ids: Tensor) -> Tensor:
     Raises:
         UsageError: ids that are not integers.
     """
+    if not isinstance(ids, Tensor):
+        raise UsageError(f"{name} must be a torch.Tensor, got a {type(ids).__name__}")
     if ids.dtype not in (torch.int64, torch.int32):
         raise UsageError(f"{name} must be int64 or int32, got {ids.dtype}: convert with .long()")
     return ids.long().contiguous()
@@ -26,11 +28,14 @@ def check_weights_allowed(poolings: set[str]) -> None:
         raise UsageError(f"per_sample_weights work with sum pooling only, got {other[0]!r}")
 
 
-def refuse(*, max_norm: float | None, scale_grad_by_freq: bool, sparse: bool, row_sparse: bool) -> None:
+def refuse(
+    *, max_norm: float | None, norm_type: float, scale_grad_by_freq: bool, sparse: bool, row_sparse: bool
+) -> None:
     """Refuse the arguments of torch's embeddings that make no sense when rows share slots."""
-    if max_norm is not None:
+    if max_norm is not None or norm_type != 2.0:
         raise UsageError(
-            "max_norm renormalises single rows in place; rows that share a memory cannot be: leave it None"
+            "max_norm and norm_type renormalise single rows in place, which may share slots with others: "
+            "leave them at their defaults"
         )
     if scale_grad_by_freq:
         raise UsageError(

@@ -14,40 +14,41 @@ from pocketrec.sharing import Robe, Scheme, Table
 
 
 class _OneTable(SharedTables):
-    """A single virtual table; the attributes are those of torch's modules."""
+    """A single virtual table; the arguments and attributes are those of torch's modules."""
 
     def __init__(
         self,
         num_embeddings: int | None,
         embedding_dim: int,
+        *,
         mode: str,
         padding_idx: int | None,
+        max_norm: float | None,
+        norm_type: float,
+        scale_grad_by_freq: bool,
+        sparse: bool,
+        weight: Tensor | None,
         sharing: Scheme | None,
-        memory_size: int | None,
-        compression: float | None,
-        init: float | str | None,
-        seed: int,
-        device: Any,
-        dtype: torch.dtype | None,
+        **owner: Any,
     ) -> None:
-        super().__init__(
-            [Table("table", num_embeddings, embedding_dim, pooling=mode, padding_idx=padding_idx)],
-            Robe() if sharing is None else sharing,
-            memory_size=memory_size,
-            compression=compression,
-            init=init,
-            seed=seed,
-            device=device,
-            dtype=dtype,
+        sharing = Robe() if sharing is None else sharing
+        refuse(
+            max_norm=max_norm,
+            norm_type=norm_type,
+            scale_grad_by_freq=scale_grad_by_freq,
+            sparse=sparse,
+            row_sparse=sharing.row_sparse,
         )
+        table = Table("table", num_embeddings, embedding_dim, pooling=mode, padding_idx=padding_idx)
+        super().__init__([table], sharing, **owner)
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
-        self.padding_idx = None if padding_idx is None else self.tables[0].padding
+        self.padding_idx = None if padding_idx is None else table.padding
+        if weight is not None:
+            self._start_from(weight)
 
-    def _start_from(self, weight: Tensor | None) -> None:
+    def _start_from(self, weight: Tensor) -> None:
         """Take over torch's `_weight`, an (n, D) table, where rows have slots of their own."""
-        if weight is None:
-            return
         if not self.sparse_gradients:
             raise UsageError(
                 "_weight is a full table, which a shared memory cannot hold; use sharing=Full(), or leave it None"
@@ -102,25 +103,23 @@ class EmbeddingBag(_OneTable):
         super().__init__(
             num_embeddings,
             embedding_dim,
-            mode,
-            padding_idx,
-            sharing,
-            memory_size,
-            compression,
-            init,
-            seed,
-            device,
-            dtype,
-        )
-        refuse(
+            mode=mode,
+            padding_idx=padding_idx,
             max_norm=max_norm,
+            norm_type=norm_type,
             scale_grad_by_freq=scale_grad_by_freq,
             sparse=sparse,
-            row_sparse=self.sparse_gradients,
+            weight=_weight,
+            sharing=sharing,
+            memory_size=memory_size,
+            compression=compression,
+            init=init,
+            seed=seed,
+            device=device,
+            dtype=dtype,
         )
         self.mode = mode
         self.include_last_offset = include_last_offset
-        self._start_from(_weight)
 
     def forward(self, input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None) -> Tensor:
         """(N,) ids with (B,) offsets, or (B, L) ids -> (B, D); exactly as `torch.nn.EmbeddingBag`.
@@ -162,8 +161,8 @@ class EmbeddingBag(_OneTable):
 class Embedding(_OneTable):
     """`torch.nn.Embedding` over a shared memory: ids of any shape -> that shape + (D,).
 
-    Arguments as in torch, ours keyword-only and last (see `EmbeddingBag`). The row of `padding_idx` is zero and
-    gets no gradient.
+    Arguments as in torch, ours keyword-only and last (see `EmbeddingBag`). The row of `padding_idx` is always
+    zero and gets no gradient (torch reads it from the table, where it starts as zero).
     """
 
     def __init__(
@@ -189,23 +188,21 @@ class Embedding(_OneTable):
         super().__init__(
             num_embeddings,
             embedding_dim,
-            "sum",
-            padding_idx,
-            sharing,
-            memory_size,
-            compression,
-            init,
-            seed,
-            device,
-            dtype,
-        )
-        refuse(
+            mode="sum",
+            padding_idx=padding_idx,
             max_norm=max_norm,
+            norm_type=norm_type,
             scale_grad_by_freq=scale_grad_by_freq,
             sparse=sparse,
-            row_sparse=self.sparse_gradients,
+            weight=_weight,
+            sharing=sharing,
+            memory_size=memory_size,
+            compression=compression,
+            init=init,
+            seed=seed,
+            device=device,
+            dtype=dtype,
         )
-        self._start_from(_weight)
         self.requires_grad_(not _freeze)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pocketrec.embedding.arguments import as_ids, check_weights_allowed
 from pocketrec.embedding.tables import SharedTables
+from pocketrec.errors import UsageError
 from pocketrec.sharing import Robe, Scheme, Table
 
 Bags = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor | None]
@@ -77,6 +78,8 @@ class EmbeddingBagCollection(SharedTables):
         if isinstance(ids, Tensor):
             pooled = self.lookup(as_ids("ids", ids))
         else:
+            if not isinstance(ids, tuple | list) or len(ids) not in (2, 3):
+                raise UsageError("bags are a tuple (values, offsets) or (values, offsets, per_sample_weights)")
             values, offsets, weights = ids if len(ids) == 3 else (*ids, None)
             if weights is not None:
                 check_weights_allowed({t.pooling for t in self.tables})

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from pocketrec.embedding.budget import full_table_bytes
 from pocketrec.embedding.tables import SharedTables
-
-BYTES_PER_ELEMENT = 4  # full tables are counted in float32, as the paper does
 
 
 def _owners(module: nn.Module) -> Iterator[SharedTables]:
@@ -16,16 +15,14 @@ def _owners(module: nn.Module) -> Iterator[SharedTables]:
 
 
 def stored_bytes(module: nn.Module) -> int:
-    """Bytes a model keeps to recover its rows: the parameters of its pocketrec embeddings. Id maps count apart."""
-    return sum(p.numel() * p.element_size() for owner in _owners(module) for p in owner.parameters(recurse=False))
+    """Bytes a model keeps to recover its rows: the parameters of its pocketrec embeddings, a tied one counted once.
+
+    Id maps are counted apart.
+    """
+    parameters = {id(p): p for owner in _owners(module) for p in owner.parameters(recurse=False)}
+    return sum(p.numel() * p.element_size() for p in parameters.values())
 
 
 def full_bytes(module: nn.Module) -> int | None:
     """Bytes of the virtual tables in float32, one row for every id; None where an open-ended table has no such size."""
-    total = 0
-    for owner in _owners(module):
-        for table in owner.tables:
-            if table.num_embeddings is None:
-                return None
-            total += table.num_embeddings * table.embedding_dim * BYTES_PER_ELEMENT
-    return total
+    return full_table_bytes([table for owner in _owners(module) for table in owner.tables])

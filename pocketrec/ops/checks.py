@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pocketrec import hashing
+from pocketrec.errors import UsageError
 from pocketrec.ops.layout import FeatureLayout, from_tensor
 
 
@@ -19,7 +20,7 @@ def check_devices(memory: Tensor, **others: Tensor | None) -> None:
     for name, tensor in others.items():
         if tensor is not None and tensor.device != memory.device:
             advice = f"move one with .to({str(memory.device)!r})"
-            raise ValueError(f"{name} on {tensor.device}, but the memory is on {memory.device}: {advice}")
+            raise UsageError(f"{name} on {tensor.device}, but the memory is on {memory.device}: {advice}")
 
 
 def check(
@@ -29,26 +30,21 @@ def check(
     offsets: Tensor | None,
     weights: Tensor | None,
     layout: Tensor,
+    width: int,
     names: str,
 ) -> None:
     """Raise ValueError on anything a lookup could not serve; `kernel` finds the first bad id."""
     _check_tensors(memory, indices, offsets, weights, layout)
-    _check_layout(memory, layout)
-    if offsets is None:
-        _require(
-            indices.shape[1:] == layout.shape[:1],
-            f"ids must have shape (B, {len(layout)}), one column a feature, got {tuple(indices.shape)}",
-        )
-    else:
-        _check_offsets(indices, offsets, layout)
+    _check_layout(memory, weights, layout, width)
+    check_bags(indices, offsets, weights, len(layout))
     position = kernel.first_bad_id(indices, offsets, layout)
     if position >= 0:
-        raise ValueError(_describe_bad_id(position, indices, offsets, layout, names))
+        raise UsageError(_describe_bad_id(position, indices, offsets, layout, names))
 
 
 def _require(holds: bool, message: str) -> None:
     if not holds:
-        raise ValueError(message)
+        raise UsageError(message)
 
 
 def _check_tensors(
@@ -66,26 +62,41 @@ def _check_tensors(
     )
     if weights is not None:
         _require(
-            weights.shape == indices.shape,
-            f"per_sample_weights must have the shape of the ids, {tuple(indices.shape)}, got {tuple(weights.shape)}",
-        )
-        _require(
             weights.dtype == memory.dtype,
             f"per_sample_weights must be {memory.dtype} like the memory, got {weights.dtype}",
         )
         _require(weights.is_contiguous(), "per_sample_weights must be contiguous: call .contiguous() on it")
 
 
-def _check_layout(memory: Tensor, layout: Tensor) -> None:
-    if not len(layout):
-        return
-    base, span = FeatureLayout._fields.index("base"), FeatureLayout._fields.index("span")
-    needed = int((layout[:, base] + layout[:, span]).max())
+def _check_layout(memory: Tensor, weights: Tensor | None, layout: Tensor, width: int) -> None:
+    """The memory reaches as far as the layout reads, and the features' columns tile the output."""
+    columns = dict(zip(FeatureLayout._fields, layout.T, strict=True))
+    needed = int((columns["base"] + columns["span"]).max()) if len(layout) else 0
     _require(needed <= memory.numel(), f"the layout reads {needed} slots but the memory has only {memory.numel()}")
+    ends = columns["dim"].cumsum(0)
+    tiled = torch.equal(columns["column"] + columns["dim"], ends) and (int(ends[-1]) if len(layout) else 0) == width
+    _require(tiled, f"the features' columns must follow one another and be {width} wide together")
+    if weights is not None:
+        _require(not columns["mode"].any(), "per_sample_weights work with sum pooling only, got mean or max")
 
 
-def _check_offsets(indices: Tensor, offsets: Tensor, layout: Tensor) -> None:
-    features = len(layout)
+def check_bags(indices: Tensor, offsets: Tensor | None, weights: Tensor | None, features: int) -> None:
+    """Raise ValueError unless ids, offsets and weights have the shapes of `features` features."""
+    if offsets is None:
+        _require(
+            indices.dim() == 2 and indices.shape[1] == features,
+            f"ids must have shape (B, {features}), one column a feature, got {tuple(indices.shape)}",
+        )
+    else:
+        _check_offsets(indices, offsets, features)
+    if weights is not None:
+        _require(
+            weights.shape == indices.shape,
+            f"per_sample_weights must have the shape of the ids, {tuple(indices.shape)}, got {tuple(weights.shape)}",
+        )
+
+
+def _check_offsets(indices: Tensor, offsets: Tensor, features: int) -> None:
     _require(indices.dim() == 1, f"ids of bags must be 1-D, got shape {tuple(indices.shape)}")
     _require(
         offsets.dim() == 1 and len(offsets) >= 1 and (len(offsets) - 1) % max(features, 1) == 0,
@@ -99,7 +110,7 @@ def _check_offsets(indices: Tensor, offsets: Tensor, layout: Tensor) -> None:
     falls = (offsets[1:] < offsets[:-1]).nonzero()
     if len(falls):
         at = int(falls[0, 0]) + 1
-        raise ValueError(f"offsets must not fall: offset {at} is {int(offsets[at])} after {int(offsets[at - 1])}")
+        raise UsageError(f"offsets must not fall: offset {at} is {int(offsets[at])} after {int(offsets[at - 1])}")
 
 
 def _describe_bad_id(position: int, indices: Tensor, offsets: Tensor | None, layout: Tensor, names: str) -> str:

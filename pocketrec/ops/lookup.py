@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from pocketrec import kernels
 from pocketrec.ops import checks, reference
@@ -40,7 +41,7 @@ def _lookup(
     names: str = "",
 ) -> Tensor:
     kernel = _kernel(memory)
-    checks.check(kernel, memory, indices, offsets, weights, layout, names)
+    checks.check(kernel, memory, indices, offsets, weights, layout, width, names)
     return kernel.lookup(memory, indices, offsets, weights, layout, width)
 
 
@@ -107,6 +108,14 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 torch.library.register_autograd("pocketrec::lookup", _differentiate, setup_context=_save, lib=_library)
 
 
+def _refuse_twice(ctx: Any, grad: Tensor) -> Any:
+    raise NotImplementedError("pocketrec lookups can be differentiated once, not twice, as torch's embedding_bag")
+
+
+for _name in ("lookup_backward", "lookup_backward_weights"):
+    torch.library.register_autograd(f"pocketrec::{_name}", _refuse_twice, lib=_library)
+
+
 def lookup(
     memory: Tensor,
     indices: Tensor,
@@ -153,6 +162,7 @@ class _RowSparse(torch.autograd.Function):
         return torch.ops.pocketrec.lookup(table, indices, offsets, weights, layout, width, names)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         grad = grads[0].contiguous()
         table, indices, offsets, weights, layout = ctx.saved_tensors

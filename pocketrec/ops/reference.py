@@ -1,7 +1,7 @@
 """The lookup in plain PyTorch: the truth every kernel is tested against, and the path taken where there is no kernel.
 
-Feature by feature: slots of every element, gather, sign, weight, pool. Deterministic at any thread count: gathers are
-`index_select`, scatters `index_add_` (the backward of `memory[index]` is not).
+Feature by feature: slots of every element, gather, sign, weight, pool. Deterministic on CPU at any thread count:
+gathers are `index_select`, scatters `index_add_` (the backward of `memory[index]` is not).
 
 Letters: B samples, F features, N ids in all, n ids of one feature, D width of a row, C chunks of a row, M slots.
 """
@@ -47,10 +47,16 @@ def slots_and_signs(feature: FeatureLayout, ids: Tensor) -> tuple[Tensor, Tensor
     return feature.base + (starts + elements % feature.chunk) % feature.span, signs
 
 
+def accumulator(dtype: torch.dtype) -> torch.dtype:
+    """What sums of `dtype` are kept in: half precisions are rounded once, at the end."""
+    return torch.float32 if dtype.itemsize < 4 else dtype
+
+
 def rows(memory: Tensor, feature: FeatureLayout, ids: Tensor) -> Tensor:
-    """The (n, D) rows of one feature's table; differentiable in `memory` (M,)."""
+    """The (n, D) rows of one feature's table, at least in float32; differentiable in `memory` (M,)."""
     slots, signs = slots_and_signs(feature, ids)
-    return memory.reshape(-1).index_select(0, slots.reshape(-1)).view(slots.shape) * signs
+    values = memory.reshape(-1).index_select(0, slots.reshape(-1)).view(slots.shape)
+    return values.to(accumulator(memory.dtype)) * signs
 
 
 def bags(indices: Tensor, offsets: Tensor | None, layout: Tensor) -> Iterator[tuple[FeatureLayout, Tensor, Tensor]]:
@@ -86,7 +92,7 @@ def _winners(values: Tensor, samples: Tensor, ids: Tensor, feature: FeatureLayou
     masked = values.detach().masked_fill(~kept, -torch.inf)
     index = samples[:, None].expand_as(masked)
     best = masked.new_full((num_samples, feature.dim), -torch.inf).scatter_reduce_(0, index, masked, "amax")
-    ties = kept & (masked == best.index_select(0, samples))
+    ties = kept & ((masked == best.index_select(0, samples)) | masked.isnan())
     order = torch.arange(len(ids), device=ids.device)[:, None].expand_as(index)
     last = order.new_full((num_samples, feature.dim), len(ids))
     first = last.scatter_reduce_(0, index, torch.where(ties, order, len(ids)), "amin")
@@ -96,16 +102,21 @@ def _winners(values: Tensor, samples: Tensor, ids: Tensor, feature: FeatureLayou
 def _parts(
     memory: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None, layout: Tensor, num_samples: int
 ) -> Iterator[tuple[FeatureLayout, Tensor, Tensor, Tensor, Tensor]]:
-    """For each feature: layout, positions, samples, rows (n, D) and the factor of each row or element."""
+    """For each feature: layout, positions, samples, rows (n, D) and the factor of each row or element.
+
+    Rows and elements that do not count are zero, whatever the memory holds there: 0 times infinity is not 0.
+    """
     flat = indices.reshape(-1)
     for feature, positions, samples in bags(indices, offsets, layout):
         ids = flat.index_select(0, positions)
         values = rows(memory, feature, ids)
         if feature.mode == Mode.MAX:
-            factors = _winners(values, samples, ids, feature, num_samples).to(values.dtype)
+            winners = _winners(values, samples, ids, feature, num_samples)
+            values, factors = values.masked_fill(~winners, 0), winners.to(values.dtype)
         else:
             own = None if weights is None else weights.reshape(-1).index_select(0, positions)
             factors = _factors(feature, ids, samples, num_samples, own, values.dtype)[:, None]
+            values = values.masked_fill((ids == feature.padding)[:, None], 0)
         yield feature, positions, samples, values, factors
 
 
@@ -121,20 +132,20 @@ def lookup(
     samples = num_samples(indices, offsets, layout)
     pooled = [memory.new_zeros(samples, 0)]
     for feature, _, owner, values, factors in _parts(memory, indices, offsets, weights, layout, samples):
-        pooled.append(memory.new_zeros(samples, feature.dim).index_add(0, owner, values * factors))
-    return torch.cat(pooled, dim=1)
+        pooled.append(values.new_zeros(samples, feature.dim).index_add(0, owner, values * factors))
+    return torch.cat([column.to(memory.dtype) for column in pooled], dim=1)
 
 
 def lookup_backward(
     grad: Tensor, memory: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None, layout: Tensor
 ) -> Tensor:
     """The gradient to the memory, of its shape. Equivalent to autograd through `lookup`."""
-    flat, grad_memory = indices.reshape(-1), memory.new_zeros(memory.numel())
+    flat, grad_memory = indices.reshape(-1), memory.new_zeros(memory.numel(), dtype=accumulator(memory.dtype))
     for feature, positions, owner, _, factors in _parts(memory, indices, offsets, weights, layout, grad.shape[0]):
         slots, signs = slots_and_signs(feature, flat.index_select(0, positions))
         own = grad[:, feature.column : feature.column + feature.dim].index_select(0, owner) * factors * signs
         grad_memory.index_add_(0, slots.reshape(-1), own.reshape(-1))
-    return grad_memory.view(memory.shape)
+    return grad_memory.to(memory.dtype).view(memory.shape)
 
 
 def lookup_backward_rows(
@@ -150,7 +161,7 @@ def lookup_backward_rows(
     grad_rows = memory.new_zeros(indices.numel(), dim)
     for feature, positions, owner, _, factors in _parts(memory, indices, offsets, weights, layout, grad.shape[0]):
         own = grad[:, feature.column : feature.column + feature.dim].index_select(0, owner) * factors
-        grad_rows.index_copy_(0, positions, own)
+        grad_rows.index_copy_(0, positions, own.to(memory.dtype))
     return grad_rows
 
 
@@ -161,7 +172,7 @@ def lookup_backward_weights(
     grad_weights = memory.new_zeros(indices.numel())
     for feature, positions, owner, values, factors in _parts(memory, indices, offsets, None, layout, grad.shape[0]):
         own = grad[:, feature.column : feature.column + feature.dim].index_select(0, owner)
-        grad_weights.index_copy_(0, positions, (own * values * factors).sum(1))
+        grad_weights.index_copy_(0, positions, (own * values * factors).sum(1).to(memory.dtype))
     return grad_weights
 
 

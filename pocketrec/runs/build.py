@@ -10,7 +10,7 @@ import torch
 from pocketrec.data import ClickLog, Manifest
 from pocketrec.data.ids import Ids
 from pocketrec.embedding import EmbeddingBagCollection, stored_bytes
-from pocketrec.embedding.size import BYTES_PER_ELEMENT
+from pocketrec.embedding.budget import FULL_ITEM_BYTES
 from pocketrec.errors import DataError
 from pocketrec.models import DLRM, PRESETS
 from pocketrec.runs.config import RunConfig
@@ -121,7 +121,7 @@ class Sizes:
 def sizes_of(model: DLRM, manifest: Manifest, ids: Ids, config: RunConfig) -> Sizes:
     """Count honestly: stored bytes, and id maps beside."""
     features = informative_features(manifest)
-    row = PRESETS[config.preset].embedding_dim * BYTES_PER_ELEMENT
+    row = PRESETS[config.preset].embedding_dim * FULL_ITEM_BYTES
     rows = sum(manifest.cardinalities[i] for i in features)
     kept_rows = sum(manifest.kept[i] + 1 for i in features)
     stored = stored_bytes(model)

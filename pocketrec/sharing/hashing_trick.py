@@ -37,14 +37,15 @@ class HashingTrick:
 
 
 def _shares(tables: Sequence[Table], memory_size: int) -> list[int]:
-    """Rows of each table: the smallest tables choose first, each at most an equal part of what is left."""
-    rows = [0] * len(tables)
-    slots = memory_size
+    """Rows of each table: one each; then the smallest choose first, each at most an equal part of what is left."""
+    rows = [1] * len(tables)
+    slots = memory_size - sum(t.embedding_dim for t in tables)
     by_size = sorted(range(len(tables)), key=lambda i: _full_slots(tables[i]))
     for position, i in enumerate(by_size):
         share = slots // (len(tables) - position) // tables[i].embedding_dim
-        rows[i] = max(1, min(tables[i].num_embeddings or hashing.ID_LIMIT, share))
-        slots -= rows[i] * tables[i].embedding_dim
+        more = min((tables[i].num_embeddings or hashing.ID_LIMIT) - 1, share)
+        rows[i] += more
+        slots -= more * tables[i].embedding_dim
     return rows
 
 

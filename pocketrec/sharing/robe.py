@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pocketrec import hashing
-from pocketrec.errors import UsageError, nearest
+from pocketrec.errors import UsageError, nearest, whole_number
 from pocketrec.ops import FeatureLayout, Rule, Sign
 from pocketrec.sharing.scheme import check_budget
 from pocketrec.sharing.table import Table
@@ -23,8 +23,9 @@ class Robe:
     Args:
         chunk_size: Z. 1 is HashedNets (Chen et al., ICML 2015); D copies whole rows. A last chunk may be shorter.
         hash: "mixing" places every chunk independently; "linear" is the paper's formula, under which ids that meet
-            in one chunk meet in all, but consecutive ids spread evenly; "authors" is bit-exact with the
-            authors' kernel (github.com/apd10/robez): never wraps, tells tables apart by the sum of earlier sizes.
+            in one chunk meet in all, but consecutive ids spread evenly (M at most P = 2,038,074,743); "authors" is
+            bit-exact with the authors' kernel (github.com/apd10/robez): never wraps, tells tables apart by the sum of
+            earlier sizes.
         signed: multiply by +1 or -1: per chunk (mixing) or per element (linear, as the paper).
         align: chunk starts are multiples of it. `align=chunk_size` reads the fewest cache lines.
     """
@@ -36,8 +37,7 @@ class Robe:
 
     def __post_init__(self) -> None:
         for name in ("chunk_size", "align"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
+            whole_number(name, getattr(self, name), at_least=1)
         if self.hash not in HASHES:
             raise UsageError(f"no hash {self.hash!r}: {nearest(self.hash, HASHES)}")
         if self.hash == "authors" and (self.signed or self.align != 1):
@@ -49,7 +49,12 @@ class Robe:
 
     def place(self, tables: Sequence[Table], memory_size: int, seed: int) -> tuple[list[FeatureLayout], int]:
         largest = max((min(self.chunk_size, t.embedding_dim) for t in tables), default=1)
-        check_budget(memory_size, max(largest, self.align), f"one chunk of {largest} slots")
+        check_budget(memory_size, largest, f"one chunk of {largest} slots")
+        if memory_size < self.align:
+            raise UsageError(f"align={self.align} leaves no start in a memory of {memory_size} slots: lower it")
+        if self.hash == "linear" and memory_size > hashing.PRIME:
+            reach = f"the linear hash reaches only {hashing.PRIME} slots, got {memory_size}"
+            raise UsageError(f"{reach}: use hash='mixing', or less memory")
         offset, layouts = 0, []
         for number, table in enumerate(tables):
             layouts.append(self._place_table(table, number, offset, memory_size, seed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pocketrec import hashing
-from pocketrec.errors import UsageError, nearest
+from pocketrec.errors import UsageError, nearest, whole_number
 from pocketrec.ops import FeatureLayout, Mode
 
 POOLINGS = {"sum": Mode.SUM, "mean": Mode.MEAN, "max": Mode.MAX}
@@ -32,12 +32,16 @@ class Table:
     padding_idx: int | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.features, str):
+            raise UsageError(f"table {self.name!r}: features is a tuple of names, got the text {self.features!r}")
         object.__setattr__(self, "features", tuple(self.features) or (self.name,))
+        broken = [name for name in self.features if "\n" in name]
+        if broken:
+            raise UsageError(f"table {self.name!r}: a feature's name holds no line break, got {broken[0]!r}")
         n = self.num_embeddings
-        if n is not None and not 1 <= n <= hashing.ID_LIMIT:
-            raise UsageError(f"table {self.name!r}: num_embeddings must be in [1, 2^62] or None, got {n}")
-        if self.embedding_dim < 1:
-            raise UsageError(f"table {self.name!r}: embedding_dim must be at least 1, got {self.embedding_dim}")
+        if n is not None and whole_number(f"table {self.name!r}: num_embeddings", n, at_least=1) > hashing.ID_LIMIT:
+            raise UsageError(f"table {self.name!r}: num_embeddings must be at most 2^62 or None, got {n}")
+        whole_number(f"table {self.name!r}: embedding_dim", self.embedding_dim, at_least=1)
         if self.pooling not in POOLINGS:
             raise UsageError(f"table {self.name!r}: no pooling {self.pooling!r}: {nearest(self.pooling, POOLINGS)}")
         p = self.padding_idx

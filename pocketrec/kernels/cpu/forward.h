@@ -33,14 +33,15 @@ inline void add_row(const Feature& f, const T* memory, int64_t id, T factor, T* 
   });
 }
 
-// Keeps the running maximum of a bag in `out` and, where asked, which id gave it (the first of ties, as torch).
+// Keeps the running maximum of a bag in `out` and which id gave it: the first of ties, and NaN wins, as in torch.
 template <class T>
 inline void max_row(const Feature& f, const T* memory, int64_t position, int64_t id, T* out, int64_t* winner) {
   for_each_piece(f, id, [&](const Piece& p, const Signs& signs) {
     for (int64_t i = 0; i < p.length; ++i) {
       const int64_t e = p.element + i;
       const T value = signs(e) * memory[p.slot + i];
-      if (winner[e] < 0 || value > out[e]) {
+      const bool held_nan = out[e] != out[e];
+      if (winner[e] < 0 || (!held_nan && !(value <= out[e]))) {
         out[e] = value;
         winner[e] = position;
       }

@@ -1,0 +1,74 @@
+"""Parts: which parameter serves which features. One for a hashed scheme; full tables have one for each width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pocketrec.ops import FeatureLayout
+from pocketrec.sharing import Scheme, Table
+
+
+@dataclass(frozen=True)
+class Part:
+    """A parameter, the features it serves, and where their rows lie in it."""
+
+    parameter: str
+    layout: str
+    """Name of the layout buffer."""
+    shape: tuple[int, ...]
+    """Of the parameter: (M,), or (rows, D) where gradients are row-sparse."""
+    features: tuple[int, ...]
+    rows: tuple[FeatureLayout, ...]
+    """One a feature; columns count from the part's first."""
+
+    @property
+    def width(self) -> int:
+        """Columns of the part's output."""
+        return sum(row.dim for row in self.rows)
+
+
+def make_parts(tables: Sequence[Table], sharing: Scheme, slots: int, seed: int) -> tuple[Part, ...]:
+    """Place the tables: all in one memory, or, with row-sparse gradients, those of each width in a matrix."""
+    table_of_feature = [i for i, t in enumerate(tables) for _ in t.features]
+    if not sharing.row_sparse:
+        placed, used = sharing.place(tables, slots, seed)
+        features = range(len(table_of_feature))
+        return (_part("memory", "layout", (used,), features, [placed[t] for t in table_of_feature]),)
+    parts = []
+    for dim in sorted({t.embedding_dim for t in tables}):
+        own = [i for i, t in enumerate(tables) if t.embedding_dim == dim]
+        placed, used = sharing.place([tables[i] for i in own], slots, seed)
+        features_of = [f for f, t in enumerate(table_of_feature) if t in own]
+        rows = [placed[own.index(table_of_feature[f])] for f in features_of]
+        parts.append(_part(f"full_d{dim}", f"layout_d{dim}", (used // dim, dim), features_of, rows))
+    return tuple(parts)
+
+
+def _part(
+    parameter: str, layout: str, shape: tuple[int, ...], features: Sequence[int], placed: Sequence[FeatureLayout]
+) -> Part:
+    column, rows = 0, []
+    for row in placed:
+        rows.append(row._replace(column=column))
+        column += row.dim
+    return Part(parameter, layout, shape, tuple(features), tuple(rows))
+
+
+def choose_features(
+    features: Sequence[int], num_features: int, indices: Tensor, offsets: Tensor | None, weights: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The ids, offsets and weights of some of the features, in the form they came in."""
+    if offsets is None:
+        wanted = torch.tensor(features, device=indices.device)
+        own = None if weights is None else weights.index_select(1, wanted)
+        return indices.index_select(1, wanted), None, own
+    samples = (offsets.numel() - 1) // num_features
+    bounds = offsets[::samples].tolist() if samples else [0] * (num_features + 1)
+    ids = torch.cat([indices[bounds[f] : bounds[f + 1]] for f in features])
+    own = None if weights is None else torch.cat([weights[bounds[f] : bounds[f + 1]] for f in features])
+    lengths = torch.cat([offsets[f * samples : (f + 1) * samples + 1].diff() for f in features])
+    return ids, torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), own
