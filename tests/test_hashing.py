@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pocketrec import hashing
+from pocketrec import hashing, kernels
+from pocketrec.ops import FeatureLayout, Rule, Sign
+from pocketrec.ops.layout import to_tensor
 
 IDS = np.array([0, 1, 2, 12345, 2**32 - 1, 2**61 + 7, 2**62 - 1])[:, None]
 CHUNKS = np.array([0, 1, 7])
@@ -135,6 +137,38 @@ def test_authors_kernel_is_bit_exact(memory_size, chunk_size, offset, as_array):
         ids, blocks = np.array([x]), np.arange(len(slots))
         hashed = hashing.linear_hash(as_array(ids), as_array(blocks), *hashing.authors_coefficients(offset))
         assert (hashed % (memory_size - chunk_size + 1)).tolist() == slots
+
+
+@pytest.mark.skipif(kernels.cpu() is None, reason="no C++ kernel")
+@pytest.mark.parametrize("seed_table", MIXING)
+def test_the_kernel_places_and_signs_as_frozen(seed_table):
+    """One slot a place, each holding its own number: what comes back says where the kernel looked, and the sign."""
+    key, places, signs = MIXING[seed_table]
+    read = _slots_read(_layout(Rule.MIXING, place_0=key, sign=Sign.PER_CHUNK))
+    assert [[slot for slot, _ in row] for row in read] == places
+    assert [row[0][1] for row in read] == signs
+
+
+@pytest.mark.skipif(kernels.cpu() is None, reason="no C++ kernel")
+@pytest.mark.parametrize("seed_table", LINEAR)
+def test_the_kernel_hashes_linearly_as_frozen(seed_table):
+    (constant, id_factor, chunk_factor), _, hashed = LINEAR[seed_table]
+    read = _slots_read(_layout(Rule.LINEAR, place_0=constant, place_1=id_factor, place_2=chunk_factor))
+    assert [[slot for slot, _ in row] for row in read] == [[h % 1_000_003 for h in row] for row in hashed]
+
+
+def _layout(rule, **placement):
+    """One feature whose rows are eight chunks of one slot."""
+    ids = {"num_embeddings": hashing.ID_LIMIT, "padding": -1, "dim": 8, "column": 0, "mode": 0, "base": 0}
+    memory = {"span": 1_000_003, "chunk": 1, "align": 1, "places": 1_000_003, "sign": 0}
+    return FeatureLayout(rule=rule, **(ids | memory | placement))
+
+
+def _slots_read(layout):
+    """For each id in IDS and chunk in CHUNKS: (slot, sign) as the C++ kernel reads them."""
+    memory = torch.arange(1, 1_000_004, dtype=torch.float64)
+    read = kernels.cpu().lookup(memory, torch.from_numpy(IDS), None, None, to_tensor([layout]), 8)
+    return [[(int(abs(v)) - 1, 1 if v > 0 else -1) for v in row] for row in read[:, CHUNKS].tolist()]
 
 
 def test_authors_constants_come_from_their_generator():
