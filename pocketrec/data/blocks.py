@@ -6,6 +6,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, cast
 
@@ -14,6 +15,9 @@ import numpy as np
 from pocketrec.errors import DataError
 
 LINE_LIMIT_BYTES = 64 << 20
+_HEADER_CHUNK_BYTES = 4 << 20
+"""Large, since an open quote in the header makes each chunk look at all before it again."""
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -28,15 +32,29 @@ class TextBlock:
     rows: int
     """Rows in this block; fewer than lines where quoted fields hold line ends."""
 
+    @cached_property
+    def record_lines(self) -> np.ndarray:
+        """(rows,) line number on which each record starts."""
+        newlines = record_ends(self.data, quoted=False)
+        if self.rows == len(newlines):
+            return np.arange(self.first_line, self.first_line + self.rows)
+        ends = record_ends(self.data, quoted=True)
+        starts = np.concatenate(([0], ends[:-1] + 1))
+        return self.first_line + np.searchsorted(newlines, starts)
+
+
+def places_of(data: bytes, byte: str, quoted: bool) -> np.ndarray:
+    """Positions of `byte` in `data`; where `quoted`, only those outside double quotes."""
+    codes = np.frombuffer(data, np.uint8)
+    places = np.flatnonzero(codes == ord(byte))
+    if quoted and b'"' in data:
+        places = places[np.searchsorted(np.flatnonzero(codes == ord('"')), places) % 2 == 0]
+    return places
+
 
 def record_ends(data: bytes, quoted: bool) -> np.ndarray:
-    """Positions of the newlines that end a record: those outside double quotes."""
-    codes = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(codes == 10)
-    if quoted and b'"' in data:
-        quotes = np.flatnonzero(codes == 34)
-        ends = ends[np.searchsorted(quotes, ends) % 2 == 0]
-    return ends
+    """Positions of the newlines that end a record."""
+    return places_of(data, "\n", quoted)
 
 
 def read_blocks(
@@ -64,10 +82,10 @@ def read_blocks(
 
 def read_header(path: Path) -> bytes:
     """The first record of a CSV file, without its line end. Raises DataError."""
-    chunks = _chunks(path, lambda _: None, 1 << 16)
+    chunks = _chunks(path, lambda _: None, _HEADER_CHUNK_BYTES)
     for data in _whole_lines(path, chunks, quoted=True):
         return data[: int(record_ends(data, True)[0])].removesuffix(b"\r")
-    raise DataError(f"{path}: the file is empty")
+    raise DataError(f"{path}: the file holds no rows, not even a header: leave it out, or write it again")
 
 
 def _whole_lines(path: Path, chunks: Iterator[bytes], quoted: bool) -> Iterator[bytes]:
@@ -96,10 +114,10 @@ def _whole_lines(path: Path, chunks: Iterator[bytes], quoted: bool) -> Iterator[
 
 def _last_record_end(data: bytes, quoted: bool) -> int:
     """Length of the longest prefix of whole records."""
-    cut = data.rfind(b"\n") + 1
-    while quoted and cut and data.count(b'"', 0, cut) % 2:
-        cut = data.rfind(b"\n", 0, data.rfind(b'"', 0, cut)) + 1
-    return cut
+    if not quoted or b'"' not in data:
+        return data.rfind(b"\n") + 1
+    ends = record_ends(data, quoted)
+    return int(ends[-1]) + 1 if len(ends) else 0
 
 
 class _CountingReader:
@@ -121,8 +139,7 @@ def _chunks(path: Path, on_bytes: Callable[[bytes], None], size: int) -> Iterato
     with path.open("rb") as raw:
         counted = _CountingReader(raw, on_bytes)
         if path.suffix != ".gz":
-            while chunk := counted.read(size):
-                yield chunk
+            yield from _plain(path, counted, size)
             return
         try:
             yield from _unpacked(counted, size)
@@ -130,6 +147,15 @@ def _chunks(path: Path, on_bytes: Callable[[bytes], None], size: int) -> Iterato
             raise DataError(f"{path}: the .gz file is cut off before its end: copy or download it again") from None
         except (gzip.BadGzipFile, zlib.error) as error:
             raise DataError(f"{path}: not a valid .gz file ({error}): copy or download it again") from None
+
+
+def _plain(path: Path, raw: _CountingReader, size: int) -> Iterator[bytes]:
+    first = True
+    while chunk := raw.read(size):
+        if first and chunk.startswith(_GZIP_MAGIC):
+            raise DataError(f"{path}: holds gzip data: give the file a name that ends in .gz, or unpack it")
+        first = False
+        yield chunk
 
 
 def _unpacked(raw: _CountingReader, size: int) -> Iterator[bytes]:

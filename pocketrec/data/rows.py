@@ -10,6 +10,7 @@ import numpy as np
 
 from pocketrec.errors import DataError
 
+HEADER_HINT = "It looks like a header: remove it, or use format='csv' (--format csv) and declare the columns"
 SKIP_HINT = "Correct it, or leave such rows out with on_bad_row='skip' (--on-bad-row skip)"
 
 
@@ -23,11 +24,13 @@ class BadRow:
     """Empty when the whole row is wrong."""
     rule: str
     value: str
+    hint: str = SKIP_HINT
+    """What to do."""
 
     def explain(self, path: Path, unit: str) -> str:
         """The sentence for the user; `unit` is `line` or `row`."""
         column = f", column {self.column}" if self.column else ""
-        return f"{path}, {unit} {self.place}{column}: {self.rule}, got {_shorten(self.value)}. {SKIP_HINT}"
+        return f"{path}, {unit} {self.place}{column}: {self.rule}, got {_shorten(self.value)}. {self.hint}"
 
 
 def _shorten(value: str) -> str:

@@ -7,16 +7,18 @@ that does not add up is taken apart record by record with NumPy.
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from pocketrec.data import blocks
-from pocketrec.data.blocks import TextBlock, record_ends
+from pocketrec.data.blocks import TextBlock, places_of, record_ends
 from pocketrec.data.frame import rows_of_frame
 from pocketrec.data.layout import Layout
-from pocketrec.data.rows import BadRow, BadRows, Rows
+from pocketrec.data.rows import HEADER_HINT, BadRow, BadRows, Rows
 from pocketrec.errors import DataError, nearest
 
 
@@ -35,9 +37,12 @@ class TextParser:
         """The good rows of `block`; bad ones are counted in `.bad`."""
         bad = BadRows()
         frame, records = self.frame(block, bad)
-        return rows_of_frame(
-            frame, self.layout, block.first_row + records, lambda i: _line(block, int(records[i])), bad
+        rows = rows_of_frame(
+            frame, self.layout, block.first_row + records, lambda i: int(block.record_lines[records[i]]), bad
         )
+        if bad.first and bad.first.place == 1 and _named_label(block.data):
+            bad.first = replace(bad.first, hint=HEADER_HINT)
+        return rows
 
     def frame(self, block: TextBlock, bad: BadRows) -> tuple[pl.DataFrame, np.ndarray]:
         """(the wanted columns as text, the position in the block of each row); misshapen rows are counted in `bad`."""
@@ -54,7 +59,7 @@ class TextParser:
     def _adds_up(self, block: TextBlock) -> bool:
         wanted = block.rows * (len(self.columns) - 1)
         if self.quoted and b'"' in block.data:
-            return len(_separators(block.data, self.layout.separator, True)) == wanted
+            return len(places_of(block.data, self.layout.separator, True)) == wanted
         # Polars would read "+1f" as hex digits.
         if self.layout.format == "criteo" and b"+" in block.data:
             return False
@@ -85,24 +90,29 @@ class TextParser:
 
     def _whole_records(self, block: TextBlock, bad: BadRows) -> tuple[np.ndarray, bytes]:
         """(indices of the records that are UTF-8 with the right number of fields, their bytes)."""
-        data, separator = block.data, self.layout.separator
+        data = block.data
         ends = record_ends(data, self.quoted)
         starts = np.concatenate(([0], ends[:-1] + 1))
-        found = np.diff(np.searchsorted(_separators(data, separator, self.quoted), ends), prepend=0) + 1
-        good = found == len(self.columns)
-        for i in np.flatnonzero(~good).tolist():
-            rule = f"a row has {len(self.columns)} columns"
-            bad.add(BadRow(_line(block, i), "", rule, f"{int(found[i])}"))
-        for i in _with_plus(data, ends) if self.layout.format == "criteo" else []:
-            if good[i]:
-                value = data[starts[i] : ends[i]].decode("utf-8", "backslashreplace")
-                bad.add(BadRow(_line(block, i), "", "a line holds no plus sign", value))
-            good[i] = False
-        for i in _undecodable(data, starts, ends) if not _is_utf8(data) else []:
-            if good[i]:
-                value = data[starts[i] : ends[i]].decode("utf-8", "backslashreplace")
-                bad.add(BadRow(_line(block, i), "", "text is UTF-8", value))
-            good[i] = False
+        separators = places_of(data, self.layout.separator, self.quoted)
+        found = np.diff(np.searchsorted(separators, ends), prepend=0) + 1
+        good = np.ones(len(ends), bool)
+
+        def leave_out(wrong: np.ndarray, rule: str, value_of: Callable[[int], str]) -> None:
+            # A record is counted once, under the first rule it broke.
+            new = np.flatnonzero(wrong & good)
+            if len(new):
+                first = int(new[0])
+                bad.add(BadRow(int(block.record_lines[first]), "", rule, value_of(first)), len(new))
+            good[new] = False
+
+        def shown(i: int) -> str:
+            return data[starts[i] : ends[i]].decode("utf-8", "backslashreplace")
+
+        leave_out(found != len(self.columns), f"a row has {len(self.columns)} columns", lambda i: str(int(found[i])))
+        if self.layout.format == "criteo":
+            leave_out(_with_plus(data, ends), "a line holds no plus sign", shown)
+        if not _is_utf8(data):
+            leave_out(_undecodable(data, starts, ends), "text is UTF-8", shown)
         kept = np.flatnonzero(good)
         return kept, b"".join(data[starts[i] : ends[i] + 1] for i in kept)
 
@@ -114,6 +124,11 @@ def csv_columns(path: Path, layout: Layout) -> tuple[str, ...]:
         names = tuple(next(csv.reader([header.decode()], delimiter=layout.separator)))
     except UnicodeDecodeError:
         raise DataError(f"{path}, line 1: text is UTF-8; convert the file, for example with iconv") from None
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line 1: not a header of column names ({error}): is the separator {layout.separator!r} right "
+            "(--separator), and is every quote closed?"
+        ) from None
     for name in layout.wanted:
         if name not in names:
             raise DataError(f"{path}, line 1: no column {name!r} in the header: {nearest(name, names)}")
@@ -122,27 +137,16 @@ def csv_columns(path: Path, layout: Layout) -> tuple[str, ...]:
     return names
 
 
-def _separators(data: bytes, separator: str, quoted: bool) -> np.ndarray:
-    """Positions of the separators outside quotes."""
-    codes = np.frombuffer(data, np.uint8)
-    places = np.flatnonzero(codes == ord(separator))
-    if quoted and b'"' in data:
-        places = places[np.searchsorted(np.flatnonzero(codes == 34), places) % 2 == 0]
-    return places
+def _named_label(data: bytes) -> bool:
+    """Is the label of a Criteo line a name, as in a header?"""
+    return data.partition(b"\n")[0].partition(b"\t")[0].strip().isalpha()
 
 
-def _line(block: TextBlock, record: int) -> int:
-    """Line number on which a record starts."""
-    if block.rows == block.data.count(b"\n"):
-        return block.first_line + record
-    start = int(record_ends(block.data, True)[record - 1]) + 1 if record else 0
-    return block.first_line + block.data.count(b"\n", 0, start)
-
-
-def _with_plus(data: bytes, ends: np.ndarray) -> list[int]:
-    """Positions of the records with a plus sign."""
-    places = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("+"))
-    return np.unique(np.searchsorted(ends, places)).tolist()
+def _with_plus(data: bytes, ends: np.ndarray) -> np.ndarray:
+    """Which records hold a plus sign."""
+    marked = np.zeros(len(ends), bool)
+    marked[np.searchsorted(ends, places_of(data, "+", quoted=False))] = True
+    return marked
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -153,5 +157,6 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _undecodable(data: bytes, starts: np.ndarray, ends: np.ndarray) -> list[int]:
-    return [i for i, (start, end) in enumerate(zip(starts, ends, strict=True)) if not _is_utf8(data[start:end])]
+def _undecodable(data: bytes, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Which records are not UTF-8."""
+    return np.array([not _is_utf8(data[start:end]) for start, end in zip(starts, ends, strict=True)])

@@ -2,12 +2,14 @@
 
 import errno
 import gzip
+from collections import Counter
 
 import numpy as np
 import pytest
 from criteo import line, random_lines, write
+from hypothesis import given, strategies as st
 
-from pocketrec.data import npy, open_log, prepare
+from pocketrec.data import blocks, npy, open_log, prepare, rows
 from pocketrec.errors import DataError, UsageError
 
 CSV = {"format": "csv", "label": "y", "dense": ["x"], "categorical": ["c"]}
@@ -81,6 +83,52 @@ def test_skip_counts_by_reason(tmp_path):
 
 def test_nothing_but_bad_rows(tmp_path):
     refused(tmp_path, write(tmp_path / "a.tsv", ["x"] * 5), "no good row", on_bad_row="skip")
+
+
+def test_a_file_wrong_throughout_is_judged_record_class_by_record_class(tmp_path, monkeypatch):
+    calls = Counter()
+
+    def counted(name, original):
+        return lambda *args, **options: calls.update([name]) or original(*args, **options)
+
+    monkeypatch.setattr(rows.BadRows, "add", counted("add", rows.BadRows.add))
+    monkeypatch.setattr(blocks, "places_of", counted("places_of", blocks.places_of))
+    lines = ["x", line(1, [], ["+1"]), *["x"] * 2000, *[line(1, [], ["+1"])] * 2000, *random_lines(10)]
+    manifest = prepare(write(tmp_path / "a.tsv", lines), tmp_path / "out", on_bad_row="skip", progress=False)
+    assert manifest.skipped == {"a row has 40 columns": 2001, "a line holds no plus sign": 2001}
+    assert calls["add"] == 2
+    assert calls["places_of"] <= 10
+
+
+@given(text=st.text(alphabet='a",\n', max_size=40))
+def test_quotes_cut_blocks_where_a_plain_reading_does(text):
+    data, inside, ends, lines = text.encode(), False, [], []
+    start = 1
+    for position, letter in enumerate(text):
+        inside ^= letter == '"'
+        if letter == "\n" and not inside:
+            ends.append(position)
+            lines.append(start)
+            start = text.count("\n", 0, position + 1) + 1
+    assert blocks.record_ends(data, True).tolist() == ends
+    assert blocks._last_record_end(data, True) == (ends[-1] + 1 if ends else 0)
+    whole = data[: ends[-1] + 1] if ends else b""
+    assert blocks.TextBlock(whole, 1, 0, len(ends)).record_lines.tolist() == lines
+
+
+def test_a_header_in_a_criteo_file(tmp_path):
+    header = "\t".join(["label", *[f"c{i}" for i in range(39)]])
+    refused(tmp_path, write(tmp_path / "a.tsv", [header, *random_lines(20)]), "line 1", "looks like a header", "csv")
+
+
+def test_a_header_that_cannot_be_split(tmp_path):
+    (tmp_path / "a.csv").write_text("y,x,c" + "c" * 200_000 + "\n1,1,1\n")
+    refused(tmp_path, tmp_path / "a.csv", "a.csv, line 1", "--separator", **CSV)
+
+
+def test_gzip_under_another_name(tmp_path):
+    (tmp_path / "a.tsv").write_bytes(gzip.compress(b"0\n"))
+    refused(tmp_path, tmp_path / "a.tsv", "a.tsv", "ends in .gz")
 
 
 def test_missing_empty_and_repeated_files(tmp_path):
