@@ -17,6 +17,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Appends its rows to benchmarks/results.csv.
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/step.py --short
 
@@ -29,4 +30,5 @@ $(VENV)/installed: pyproject.toml setup.py constraints.txt $(KERNEL_SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt torch numpy setuptools
 	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e ".[plot,tensorboard,test]"
+	@ls pocketrec/_C*.so > /dev/null 2>&1 || echo "No C++ compiler found: lookups use the slower PyTorch reference; nothing else changes."
 	touch $@

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pocketrec.errors import UsageError
-from pocketrec.files import atomic_path, read_json
+from pocketrec.files import atomic_path
+from pocketrec.runs import read_metrics
 
 # Okabe & Ito's palette, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -31,7 +32,7 @@ def read_finished(name: str, folder: Path) -> Finished:
         rows = [row for row in csv.DictReader(file) if row["validation_auc"]]
     return Finished(
         name,
-        read_json(folder / "metrics.json"),
+        read_metrics(folder),
         [int(row["step"]) for row in rows],
         [float(row["validation_auc"]) for row in rows],
     )

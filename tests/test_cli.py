@@ -79,7 +79,7 @@ def test_synth_prepare_train_evaluate_info(tmp_path, capsys):
 def test_every_scheme_trains_on_every_kind_of_ids(prepared, tmp_path, sharing, ids):
     out = tmp_path / "run"
     command = ["train", "--data", str(prepared), "--sharing", sharing, "--compression", "20", "--ids", ids]
-    assert main([*command, "--hash", "linear", "--embedding-dim", "24", "--out", str(out), *QUICK]) == 0
+    assert main([*command, "--embedding-dim", "24", "--out", str(out), *QUICK]) == 0
     metrics = json.loads((out / "metrics.json").read_text())
     assert 19.9 < metrics["compression"] < 21, "a wider virtual D never changes the budget"
     assert (metrics["id_map_bytes"] == 0) == (ids == "raw")
@@ -161,10 +161,11 @@ USAGE = {
     "unknown optimiser": (["--optimizer", "adamm"], "did you mean 'adam'"),
     "compression below 1": (["--compression", "0.01"], "at least 1 .*got 0.01"),
     "compression too large": (["--compression", "5000"], "lower the compression"),
-    "nothing left": (["--compression", "1e9"], "at least 1 slot"),
-    "two budgets": (["--compression", "10", "--memory-size", "100"], "either compression or memory_size"),
+    "nothing left": (["--compression", "1e9"], "compression: 1e\\+09 leaves not one slot"),
+    "two budgets": (["--compression", "10", "--memory-size", "100"], "both set the budget"),
     "full with a budget": (["--sharing", "full", "--compression", "10"], "neither compression nor memory_size"),
     "full on raw ids": (["--sharing", "full", "--ids", "raw"], "use ids 'vocabulary'"),
+    "a flag of another scheme": (["--sharing", "full", "--hash", "linear"], "--hash means nothing to sharing 'full'"),
     "no epochs": (["--epochs", "0"], "epochs: must be a whole number of at least 1, got 0"),
     "no batch": (["--batch-size", "0"], "batch_size: must be at least 1, got 0"),
     "no device": (["--device", "abacus"], "device: must be a torch device"),
@@ -177,7 +178,7 @@ def test_bad_flags_end_with_one_line_and_code_2(case, prepared, tmp_path, capsys
     flags, message = USAGE[case]
     assert main(["train", "--data", str(prepared), "--out", str(tmp_path / "run"), *flags]) == 2
     _one_line(capsys.readouterr().err, message)
-    assert not (tmp_path / "run" / "metrics.json").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_flag_is_argparses_own_error(capsys):
@@ -232,6 +233,22 @@ def test_a_raw_id_run_scores_another_log(prepared, tmp_path, capsys):
     assert main(["evaluate", out, "--data", str(tmp_path / "other")]) == 0
 
 
+def test_a_run_killed_before_its_first_file_was_whole_starts_again(prepared, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".config.json.abc.part").write_text("{")
+    command = ["train", "--data", str(prepared), "--compression", "10", "--out", str(tmp_path / "run"), *QUICK]
+    assert main([*command, "--resume"]) == 0
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_the_min_count_of_a_run_counts_its_own_full_tables(prepared, tmp_path):
+    command = ["train", "--data", str(prepared), "--sharing", "full", "--min-count", "4"]
+    assert main([*command, "--out", str(tmp_path / "run"), *QUICK]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["compression_min_count"] == 1
+    assert metrics["compression"] > 1
+
+
 def test_torn_run_folders_are_named(prepared, trained, tmp_path, capsys):
     import shutil
 
@@ -239,6 +256,7 @@ def test_torn_run_folders_are_named(prepared, trained, tmp_path, capsys):
         ("model.pt", lambda p: p.write_bytes(p.read_bytes()[:100]), 1, "model.pt"),
         ("model.pt", lambda p: p.unlink(), 2, "holds an unfinished run"),
         ("config.json", lambda p: p.write_text("{"), 1, "config.json: damaged"),
+        ("config.json", lambda p: p.write_text('{"run": [], "data": "", "shape": {}}'), 1, "config.json: damaged"),
     ):
         copy = tmp_path / "copy"
         shutil.rmtree(copy, ignore_errors=True)

@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the prepared log; ids other than raw need the one it was trained on",
     )
     parser.add_argument("--split", default="test", metavar="train|validation|test", help="which rows (default test)")
+    parser.add_argument("--device", metavar="NAME", help="where to compute (default: where it was trained)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     from pocketrec.runs import evaluate_run, open_run
 
     log = open_log(args.data)
-    metrics = evaluate_run(open_run(args.folder, log), log, args.split)
+    metrics = evaluate_run(open_run(args.folder, log), log, args.split, args.device)
     if args.json:
         print(to_json(asdict(metrics)))
         return

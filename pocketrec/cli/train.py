@@ -10,12 +10,13 @@ import argparse
 from typing import Any
 
 from pocketrec.cli.show import number, pairs, ratio, size
+from pocketrec.errors import UsageError
 
 EXAMPLE = """examples:
   pocketrec train --data prepared --sharing full --out runs/full
   pocketrec train --data prepared --sharing robe --compression 1000 --out runs/robe-1000x
 """
-DEFAULT_COMPRESSION = 100.0
+DEFAULT_SHARING, DEFAULT_COMPRESSION = "robe", 100.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,9 @@ def _add_sharing(group: Any) -> None:
     )
     group.add_argument("--memory-size", type=int, metavar="SLOTS", help="slots of the memory, instead of --compression")
     group.add_argument("--chunk-size", type=int, metavar="Z", help="robe: slots copied at once")
-    group.add_argument("--hash", metavar="mixing|linear", help="robe: how chunks are placed")
+    group.add_argument(
+        "--hash", metavar="mixing|linear", help="robe: how chunks are placed (authors: as the authors' kernel)"
+    )
     group.add_argument("--signed", action="store_true", default=None, help="robe: multiply what is read by +1 or -1")
     group.add_argument("--align", type=int, metavar="N", help="robe: chunk starts are multiples of N")
     group.add_argument(
@@ -100,7 +103,9 @@ def config_from(flags: dict[str, Any]) -> Any:
         given["init"] = _number_or_word(given["init"])
     if "optimizer" in given:
         given = {"embedding_optimizer": given["optimizer"], "dense_optimizer": given["optimizer"]} | given
-    settings = defaults_for(given.get("sharing", "robe"), given)
+    sharing = given.get("sharing", DEFAULT_SHARING)
+    _refuse_foreign(sharing, given)
+    settings = defaults_for(sharing, given)
     if settings.get("sharing") != "full" and not {"compression", "memory_size"} & given.keys():
         settings["compression"] = DEFAULT_COMPRESSION
     own, training = ({f.name for f in fields(cls)} for cls in (RunConfig, TrainConfig))
@@ -108,6 +113,15 @@ def config_from(flags: dict[str, Any]) -> Any:
         **{name: value for name, value in settings.items() if name in own},
         training=TrainConfig(**{name: value for name, value in settings.items() if name in training}),
     )
+
+
+def _refuse_foreign(sharing: str, given: dict[str, Any]) -> None:
+    """A flag that would do nothing is a mistake worth telling."""
+    from pocketrec.sharing import SCHEMES
+
+    for name in ("chunk_size", "hash", "signed", "align"):
+        if name in given and sharing in SCHEMES and name not in SCHEMES[sharing].__dataclass_fields__:
+            raise UsageError(f"--{name.replace('_', '-')} means nothing to sharing {sharing!r}: leave it out")
 
 
 def _number_or_word(text: str) -> float | str:

@@ -2,6 +2,15 @@
 
 from pocketrec.runs.config import RunConfig
 from pocketrec.runs.defaults import defaults_for
-from pocketrec.runs.run import TrainedRun, evaluate_run, open_run, read_config, train_run
+from pocketrec.runs.run import TrainedRun, evaluate_run, open_run, read_config, read_metrics, train_run
 
-__all__ = ["RunConfig", "TrainedRun", "defaults_for", "evaluate_run", "open_run", "read_config", "train_run"]
+__all__ = [
+    "RunConfig",
+    "TrainedRun",
+    "defaults_for",
+    "evaluate_run",
+    "open_run",
+    "read_config",
+    "read_metrics",
+    "train_run",
+]

@@ -11,7 +11,7 @@ from pocketrec.data import ClickLog, Manifest
 from pocketrec.data.ids import Ids
 from pocketrec.embedding import EmbeddingBagCollection, stored_bytes
 from pocketrec.embedding.budget import FULL_ITEM_BYTES
-from pocketrec.errors import DataError
+from pocketrec.errors import DataError, UsageError
 from pocketrec.models import DLRM, PRESETS
 from pocketrec.runs.config import RunConfig
 from pocketrec.sharing import Table
@@ -62,7 +62,12 @@ def memory_size(manifest: Manifest, config: RunConfig) -> int | None:
     if config.memory_size is not None:
         return config.memory_size
     assert config.compression is not None
-    return int(full_slots(manifest, config) / config.compression)
+    full = full_slots(manifest, config)
+    if full < config.compression:
+        raise UsageError(
+            f"compression: {config.compression:g} leaves not one slot of the full tables' {full}: lower it"
+        )
+    return int(full / config.compression)
 
 
 @dataclass(frozen=True)
@@ -118,12 +123,14 @@ class Sizes:
     """The same as `compression` with the id maps on both sides: full tables need every value in a vocabulary."""
 
 
-def sizes_of(model: DLRM, manifest: Manifest, ids: Ids, config: RunConfig) -> Sizes:
-    """Count honestly: stored bytes, and id maps beside."""
-    features = informative_features(manifest)
+def sizes_of(model: DLRM, log: ClickLog, ids: Ids, config: RunConfig) -> Sizes:
+    """Count honestly: stored bytes, and id maps beside. The config is a completed one."""
+    assert config.min_count is not None
+    manifest, features = log.manifest, informative_features(log.manifest)
+    kept = log.kept_ids(config.min_count)
     row = PRESETS[config.preset].embedding_dim * FULL_ITEM_BYTES
     rows = sum(manifest.cardinalities[i] for i in features)
-    kept_rows = sum(manifest.kept[i] + 1 for i in features)
+    kept_rows = sum(len(kept[i]) + 1 for i in features)
     stored = stored_bytes(model)
     return Sizes(
         stored_bytes=stored,

@@ -58,8 +58,10 @@ class RunConfig:
                 raise UsageError(f"{name}: unknown name {getattr(self, name)!r}: {nearest(getattr(self, name), known)}")
         if self.sharing == "full":
             self._check_full()
-        elif (self.compression is None) == (self.memory_size is None):
-            raise UsageError(f"sharing {self.sharing!r} needs a budget: give either compression or memory_size")
+        elif self.compression is not None and self.memory_size is not None:
+            raise UsageError("compression and memory_size both set the budget: give one of them")
+        elif self.compression is None and self.memory_size is None:
+            raise UsageError(f"sharing {self.sharing!r} needs a budget: give compression or memory_size")
         if self.compression is not None and not (math.isfinite(self.compression) and self.compression >= 1):
             raise UsageError(
                 f"compression: is full size / stored size, at least 1 (100 for 100x), got {self.compression}"

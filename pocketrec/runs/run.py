@@ -17,7 +17,7 @@ from pocketrec import hashing
 from pocketrec.data import ClickLog
 from pocketrec.data.ids import Ids
 from pocketrec.errors import DataError, TrainingError, UsageError
-from pocketrec.files import read_json, write_json
+from pocketrec.files import PART, read_json, remove_parts, write_json
 from pocketrec.models import DLRM
 from pocketrec.runs.build import Shape, Sizes, build_ids, build_model, completed, sizes_of
 from pocketrec.runs.config import RunConfig
@@ -75,25 +75,30 @@ def train_run(
     _check_folder(folder, about, resume)
     if resume and (folder / METRICS).exists():
         print(f"{folder} holds this run, finished: nothing to train", file=sys.stderr)
-        return _read_metrics(folder)
+        return read_metrics(folder)
     ids = build_ids(log, config)
     run = TrainedRun(folder, config, shape, ids, _model(log, shape, ids, config))
     write_json(folder / CONFIG, about)
-    result = train(
-        run.model,
-        _batches(run, log, "train"),
-        _batches(run, log, "validation") if log.manifest.rows["validation"] else None,
-        config=config.training,
-        out=folder,
-        resume=resume,
-        identity={"run": _identity(config), "data": about["data"], "hash": hashing.VERSION},
-        progress=progress,
-        log_to_tensorboard=log_to_tensorboard,
-    )
+    remove_parts(folder)
+    try:
+        result = train(
+            run.model,
+            _batches(run, log, "train"),
+            _batches(run, log, "validation") if log.manifest.rows["validation"] else None,
+            config=config.training,
+            out=folder,
+            resume=resume,
+            identity={"run": _identity(config), "data": about["data"], "hash": hashing.VERSION},
+            progress=progress,
+            log_to_tensorboard=log_to_tensorboard,
+        )
+    except UsageError:
+        _undo(folder)
+        raise
     test = evaluate_run(run, log, "test") if log.manifest.rows["test"] else None
-    metrics = _summary(result, test, sizes_of(run.model, log.manifest, ids, config), config)
+    metrics = _summary(result, test, sizes_of(run.model, log, ids, config), config)
     write_json(folder / METRICS, metrics)
-    return _read_metrics(folder)
+    return read_metrics(folder)
 
 
 def open_run(folder: str | os.PathLike[str], log: ClickLog) -> TrainedRun:
@@ -118,11 +123,11 @@ def open_run(folder: str | os.PathLike[str], log: ClickLog) -> TrainedRun:
     return TrainedRun(folder, config, shape, ids, model)
 
 
-def evaluate_run(run: TrainedRun, log: ClickLog, split: str) -> Metrics:
-    """Quality of a trained run on one split."""
+def evaluate_run(run: TrainedRun, log: ClickLog, split: str, device: str | None = None) -> Metrics:
+    """Quality of a trained run on one split; on the device it was trained on, or another."""
     if not log.manifest.rows.get(split, 1):
         raise DataError(f"{log.folder}: the {split} split is empty")
-    return evaluate(run.model, _batches(run, log, split), device=run.config.training.device)
+    return evaluate(run.model, _batches(run, log, split), device=device or run.config.training.device)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -130,17 +135,37 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.exists():
         raise TrainingError(f"{folder}: no {CONFIG}: not a run folder; train one with pocketrec train --out {folder}")
-    try:
-        about: dict[str, Any] = read_json(path)
-        about["run"], about["data"], about["shape"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{path}: damaged ({error!r}): train the run again") from None
+    about = _read_whole(path, "run", "data", "shape")
+    run, shape = about["run"], about["shape"]
+    if not (isinstance(run, dict) and isinstance(run.get("training"), dict) and isinstance(shape, dict)):
+        raise TrainingError(f"{path}: damaged: train the run again")
     return about
 
 
-def _read_metrics(folder: Path) -> dict[str, Any]:
-    metrics: dict[str, Any] = read_json(folder / METRICS)
-    return metrics
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What `metrics.json` holds. Raises TrainingError when it is damaged."""
+    return _read_whole(
+        folder / METRICS, "steps", "best_validation_auc", "stored_bytes", "full_bytes", "id_map_bytes", "compression"
+    )
+
+
+def _read_whole(path: Path, *needed: str) -> dict[str, Any]:
+    """A JSON object with at least the needed names."""
+    try:
+        told: dict[str, Any] = read_json(path)
+        for name in needed:
+            told[name]
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path}: damaged ({error!r}): train the run again") from None
+    return told
+
+
+def _undo(folder: Path) -> None:
+    """Leave no folder that looks like a run where none began."""
+    if not (folder / "checkpoint.pt").exists():
+        (folder / CONFIG).unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _model(log: ClickLog, shape: Shape, ids: Ids, config: RunConfig) -> DLRM:
@@ -153,7 +178,7 @@ def _identity(config: RunConfig) -> dict[str, Any]:
 
 
 def _check_folder(folder: Path, about: dict[str, Any], resume: bool) -> None:
-    if not folder.exists() or not any(folder.iterdir()):
+    if not folder.exists() or all(entry.name.endswith(PART) for entry in folder.iterdir()):
         return
     if not (folder / CONFIG).exists():
         raise UsageError(f"{folder}: exists and holds something that is not a run: choose another --out")
