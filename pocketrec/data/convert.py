@@ -11,7 +11,10 @@ import polars as pl
 from pocketrec.errors import DataError
 from pocketrec.hashing import ID_LIMIT, text_id
 
-_INTEGER_RULE = "an id is an integer in [0, 2^62)"
+_ISO_TIME = (
+    r"^(?<date>\d{4}-\d{2}-\d{2})"
+    r"(?:[T ](?<clock>\d{2}:\d{2})(?<seconds>:\d{2}(?:\.\d{1,9})?)?(?<zone>Z|[+-]\d{2}:\d{2})?)?$"
+)
 
 
 def labels(series: pl.Series, integers: bool) -> tuple[pl.Series, str]:
@@ -53,7 +56,7 @@ def _integer_ids(series: pl.Series) -> tuple[pl.Series, str]:
     if not values.is_between(0, ID_LIMIT - 1).all():
         good = values.is_between(0, ID_LIMIT - 1)
         values = pl.select(pl.when(good).then(values).otherwise(None)).to_series()
-    return values, _INTEGER_RULE
+    return values, f"an id is an integer in [0, 2^62) or blank; or declare it as text (--text {series.name})"
 
 
 def _text_ids(series: pl.Series) -> tuple[pl.Series, str]:
@@ -63,39 +66,22 @@ def _text_ids(series: pl.Series) -> tuple[pl.Series, str]:
     return texts.replace_strict(distinct, hashed, default=None, return_dtype=pl.Int64), "an id is text"
 
 
-def times(series: pl.Series) -> tuple[pl.Series, str]:
-    """(N,) int64: integers as they are, dates and times in microseconds; text is an integer or ISO 8601."""
-    rule = "a time is an integer, a date or an ISO 8601 date and time"
-    if series.dtype == pl.String:
-        values = series.cast(pl.Int64, strict=False)
-        if values.null_count() == series.null_count():
-            return values, rule
-        try:
-            return series.str.to_datetime(time_unit="us", strict=False).cast(pl.Int64), rule
-        except pl.exceptions.ComputeError:  # not one value looks like a date
-            return pl.Series(series.name, [None] * len(series), dtype=pl.Int64), rule
-    if series.dtype.is_integer():
-        return series.cast(pl.Int64, strict=False), rule
-    if series.dtype in (pl.Date, pl.Datetime):
+def times(series: pl.Series, kind: str) -> tuple[pl.Series, str]:
+    """(N,) int64: integers as they are; dates and times in microseconds, those without a zone taken as UTC."""
+    if kind == "integer":
+        return series.cast(pl.Int64, strict=False), "a time is an integer, as the first values of its column"
+    rule = "a time is an ISO 8601 date, or date and time, as the first values of its column"
+    if series.dtype.is_temporal():
         return series.cast(pl.Datetime("us")).cast(pl.Int64), rule
-    raise DataError(f"time column {series.name!r} holds {series.dtype}: {rule}")
+    return iso_times(series.cast(pl.String)), rule
 
 
-def id_kind(series: pl.Series, declared_text: bool) -> str:
-    """`integer` or `text`, judged from the type, for text from the values. Raises DataError for floats."""
-    if declared_text:
-        return "text"
-    floats = f"categorical column {series.name!r} holds floats: an id is an integer or text"
-    if series.dtype in (pl.String, pl.Categorical, pl.Enum):
-        values = series.cast(pl.String).drop_nulls()
-        values = values.filter(values != "")
-        if len(values) == 0 or values.cast(pl.Int64, strict=False).null_count() == 0:
-            return "integer" if len(values) else "text"
-        if values.cast(pl.Float64, strict=False).null_count() == 0:
-            raise DataError(floats)
-        return "text"
-    if series.dtype.is_integer() or series.dtype == pl.Boolean:
-        return "integer"
-    if series.dtype.is_float():
-        raise DataError(floats)
-    raise DataError(f"categorical column {series.name!r} holds {series.dtype}: an id is an integer or text")
+def iso_times(texts: pl.Series) -> pl.Series:
+    """(N,) microseconds since 1970; null for what is not `YYYY-MM-DD[(T| )HH:MM[:SS[.fraction]][Z|+HH:MM]]`."""
+    parts = texts.str.extract_groups(_ISO_TIME)
+    date, clock, seconds, zone = (parts.struct.field(name) for name in ("date", "clock", "seconds", "zone"))
+    whole = (
+        date + "T" + clock.fill_null("00:00") + seconds.fill_null(":00") + zone.replace("Z", None).fill_null("+00:00")
+    )
+    parsed = whole.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%:z", time_unit="us", strict=False, ambiguous="null")
+    return parsed.cast(pl.Int64)

@@ -33,7 +33,9 @@ def rows_of_frame(
         sparse[:, j] = broken.check(name, *convert.ids(frame[name], layout.id_kinds[name])).fill_null(0).to_numpy()
     times = None
     if layout.time_column is not None:
-        checked = broken.check(layout.time_column, *convert.times(frame[layout.time_column]), blanks=False)
+        checked = broken.check(
+            layout.time_column, *convert.times(frame[layout.time_column], layout.time_kind), blanks=False
+        )
         times = checked.fill_null(0).to_numpy()
     rows = Rows(numbers, labels, dense, sparse, times, bad)
     return rows if broken.rows is None else _leave_out(rows, broken.rows)

@@ -33,6 +33,8 @@ class Layout:
     """Categorical columns whose values are text even where they look like integers."""
     id_kinds: dict[str, str] = field(default_factory=dict)
     """Feature -> how its values become ids: `hex`, `integer` or `text`. Empty until the first file was looked at."""
+    time_kind: str = ""
+    """`integer` or `datetime`: how the time column is read. Empty until the first file was looked at."""
 
     @property
     def wanted(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from pocketrec.data.layout import Layout, make_layout
 from pocketrec.data.manifest import VERSION, InputFile, Manifest
 from pocketrec.data.shard import LABEL_DTYPE
 from pocketrec.data.shards import Written, write_shards
-from pocketrec.data.source import with_id_kinds
+from pocketrec.data.source import with_kinds
 from pocketrec.data.split import SPLITS, Split, TimeSplit, parse_split
 from pocketrec.data.system import os_errors_told, processors
 from pocketrec.data.time_bounds import find_time_bounds
@@ -76,6 +76,8 @@ def prepare(
     rule = parse_split(split, paths, time_column)
     options = {**asdict(layout), "split": split, "min_count": min_count, "on_bad_row": on_bad_row}
     options = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+    # Found in the files, not asked for.
+    del options["time_kind"]
     with os_errors_told(Path(out)):
         done = finished_manifest(Path(out), paths, options, inputs)
         if done:
@@ -83,7 +85,7 @@ def prepare(
             return done
         claim = Claim(Path(out), options, inputs)
     with os_errors_told(Path(out)), _undone_on_error(claim):
-        layout = with_id_kinds(layout, paths[0])
+        layout = with_kinds(layout, paths[0])
         if isinstance(rule, TimeSplit):
             rule = find_time_bounds(paths, layout, claim.scratch, skip=on_bad_row == "skip", progress=progress)
         written = write_shards(paths, layout, rule, claim, on_bad_row == "skip", workers, progress)

@@ -80,7 +80,7 @@ def write_shard(index: int, source: Source, shop: Workshop, progress: Progress) 
             counter.add(runs)
             progress.add_rows(sum(len(arrays[0]) for arrays in parts.values()))
         if empty:
-            raise DataError(f"{source.path}: the file holds no rows")
+            raise DataError(f"{source.path}: the file holds no rows: leave it out, or write it again")
     rows = {split: writers[split, "labels"].rows for split in SPLITS}
     written = [writer.path for writer in writers.values() if writer.rows]
     described = {path.name: FileInfo(path.stat().st_size, file_sha256(path)) for path in written}

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
-from pocketrec.data import blocks, convert
+from pocketrec.data import blocks
 from pocketrec.data.frame import rows_of_frame
+from pocketrec.data.kinds import check_same_kinds, id_kind_of_texts, kinds_of_schema, time_kind_of_texts
 from pocketrec.data.layout import Layout
 from pocketrec.data.rows import BadRows, Rows
 from pocketrec.data.text import TextParser
@@ -82,12 +83,14 @@ class ParquetSource:
     def __init__(self, path: Path, layout: Layout, advance: Callable[[int], None] = lambda _: None) -> None:
         self.path, self._layout, self._advance = path, layout, advance
         try:
-            schema = pl.read_parquet_schema(path)
+            self.schema = pl.read_parquet_schema(path)
         except pl.exceptions.PolarsError as error:
             raise DataError(f"{path}: not a readable Parquet file ({error})") from None
         for name in layout.wanted:
-            if name not in schema:
-                raise DataError(f"{path}: no column {name!r}: {nearest(name, schema)}")
+            if name not in self.schema:
+                raise DataError(f"{path}: no column {name!r}: {nearest(name, self.schema)}")
+        if layout.id_kinds:
+            check_same_kinds(path, self.schema, layout)
 
     def blocks(self, block_bytes: int) -> Iterator[tuple[int, pl.DataFrame]]:
         """See `Source`."""
@@ -114,33 +117,25 @@ class ParquetSource:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def with_id_kinds(layout: Layout, path: Path) -> Layout:
-    """`layout` with `id_kinds` filled in from the first block of the first file. Raises DataError."""
+def with_kinds(layout: Layout, path: Path) -> Layout:
+    """`layout` with `id_kinds` and `time_kind` filled in from the first file. Raises DataError."""
     if layout.format == "criteo":
         return layout
     if layout.format == "parquet":
-        # The types decide, so no row is needed; a column of no rows still has its type.
-        ParquetSource(path, layout)
-        frame = pl.scan_parquet(path).select(layout.categorical).head(1).collect()
-        kinds = {name: _parquet_kind(frame[name], name in layout.text, path) for name in layout.categorical}
-        return replace(layout, id_kinds=kinds)
+        # The types decide, so no row is needed.
+        ids, time = kinds_of_schema(path, ParquetSource(path, layout).schema, layout)
+    else:
+        ids, time = _kinds_of_text(layout, path)
+    return replace(layout, id_kinds=ids, time_kind=time)
+
+
+def _kinds_of_text(layout: Layout, path: Path) -> tuple[dict[str, str], str]:
+    """Judged by the first block."""
     parser = TextParser(path, layout)
     first = blocks.read_blocks(path, quoted=True, header=True, on_bytes=lambda _: None, block_bytes=_FIRST_BLOCK_BYTES)
     block = next(first, None)
     if block is None:
-        raise DataError(f"{path}: the file holds no rows")
+        raise DataError(f"{path}: the file holds no rows: leave it out, or write it again")
     frame = parser.frame(block, BadRows())[0]
-    try:
-        kinds = {name: convert.id_kind(frame[name], name in layout.text) for name in layout.categorical}
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-    return replace(layout, id_kinds=kinds)
-
-
-def _parquet_kind(series: pl.Series, declared_text: bool, path: Path) -> str:
-    if not declared_text and series.dtype in (pl.String, pl.Categorical, pl.Enum):
-        return "text"
-    try:
-        return convert.id_kind(series, declared_text)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
+    ids = {name: "text" if name in layout.text else id_kind_of_texts(path, frame[name]) for name in layout.categorical}
+    return ids, "" if layout.time_column is None else time_kind_of_texts(frame[layout.time_column])

@@ -9,7 +9,7 @@ import pytest
 from criteo import line, random_lines, write
 from hypothesis import given, strategies as st
 
-from pocketrec.data import blocks, npy, open_log, prepare, rows
+from pocketrec.data import blocks, convert, npy, open_log, prepare, rows
 from pocketrec.errors import DataError, UsageError
 
 CSV = {"format": "csv", "label": "y", "dense": ["x"], "categorical": ["c"]}
@@ -216,7 +216,10 @@ def test_split_without_rows(tmp_path):
         ("y,x,c\n1,inf,3\n", ["line 2", "column x", "finite"]),
         ("y,x,c\n1,1,3\n1,1,-4\n", ["line 3", "column c", "[0, 2^62)", "'-4'"]),
         (f"y,x,c\n1,1,{1 << 62}\n", ["line 2", "column c", "[0, 2^62)"]),
-        ("y,x,c\n1,1,3.5\n", ["column 'c' holds floats"]),
+        ("y,x,c\n1,1,3.5\n", ["a.csv: ", "column 'c' holds floats", "--text c"]),
+        (f"y,x,c\n1,1,{10**30}\n", ["line 2", "column c", "[0, 2^62)", "--text c"]),
+        ("y,x,c\n1,1,3\n1,1,1e5\n", ["line 3", "column c", "[0, 2^62)", "--text c", "'1e5'"]),
+        ("y,x,c\n1,1,nan\n1,1,7\n", ["line 2", "column c", "[0, 2^62)", "--text c", "'nan'"]),
         ("y,x,c\n0.5,1,3\n", ["line 2", "column y", "0 or 1"]),
     ],
 )
@@ -238,10 +241,72 @@ def test_bad_parquet(tmp_path):
     refused(tmp_path, tmp_path / "a.parquet", "not a readable Parquet", **options)
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "told"),
+    [
+        ("c", [0.7, 0.2], "'c' holds floats"),
+        ("c", ["a", "b"], "'c' holds String, in the first file it was integer"),
+        ("c", [[1], [2]], "'c' holds List"),
+        ("c", [b"a", b"b"], "'c' holds Binary"),
+        ("y", [[1], [0]], "'y' holds List"),
+        ("x", [{"a": 1}, {"a": 2}], "'x' holds Struct"),
+        ("t", ["2024-01-01", "2024-01-02"], "'t' was integer in the first file"),
+        ("t", [0.5, 0.6], "'t' holds Float64"),
+    ],
+)
+def test_every_parquet_file_has_the_same_kinds(tmp_path, column, values, told):
+    import polars as pl
+
+    columns = {"y": [1, 0], "x": [1.0, 2.0], "c": [1, 2], "t": [1, 2]}
+    pl.DataFrame(columns).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame(columns | {column: values}).write_parquet(tmp_path / "b.parquet")
+    options = {**CSV, "format": "parquet", "split": "time", "time_column": "t"}
+    refused(tmp_path, [tmp_path / "a.parquet", tmp_path / "b.parquet"], "b.parquet: ", told, **options)
+
+
 def test_unknown_time_column_and_bad_time(tmp_path):
     (tmp_path / "a.csv").write_text("y,x,c,when\n1,1,1,noon\n")
     refused(tmp_path, tmp_path / "a.csv", "did you mean 'when'", split="time", time_column="wen", **CSV)
     refused(tmp_path, tmp_path / "a.csv", "line 2", "column when", "'noon'", split="time", time_column="when", **CSV)
+
+
+@pytest.mark.parametrize(
+    ("times", "bad"),
+    [
+        ([f"{day}" for day in range(20)], "noon"),
+        ([f"2024-01-{day + 1:02d}T10:00:00Z" for day in range(20)], "2024-02-30"),
+        ([f"2024-01-{day + 1:02d} 10:00" for day in range(20)], "01/02/2024"),
+        ([f"2024-01-{day + 1:02d}" for day in range(20)], "17"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 13])
+def test_a_bad_time_costs_one_row_only(tmp_path, times, bad, place):
+    text = "y,x,c,when\n" + "".join(f"1,1,1,{when}\n" for when in [*times[:place], bad, *times[place:]])
+    (tmp_path / "a.csv").write_text(text)
+    options = {"split": "time", "time_column": "when", **CSV}
+    refused(tmp_path, tmp_path / "a.csv", f"line {place + 2}", "column when", repr(bad), **options)
+    manifest = prepare(tmp_path / "a.csv", tmp_path / "skipped", on_bad_row="skip", progress=False, **options)
+    assert manifest.rows == {"train": 16, "validation": 2, "test": 2}
+    assert sum(manifest.skipped.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "microseconds"),
+    [
+        ("1970-01-02", 86_400_000_000),
+        ("1970-01-01T00:01", 60_000_000),
+        ("1970-01-01 00:00:01.5", 1_500_000),
+        ("1970-01-01T01:00:00+01:00", 0),
+        ("1970-01-01T00:00:00.000001Z", 1),
+        ("1970-01-01T00", None),
+        ("1970-1-1", None),
+        ("1970-13-01", None),
+    ],
+)
+def test_iso_times(text, microseconds):
+    import polars as pl
+
+    assert convert.iso_times(pl.Series([text, None, "1970-01-01"])).to_list() == [microseconds, None, 0]
 
 
 @pytest.fixture
