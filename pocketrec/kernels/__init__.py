@@ -26,8 +26,8 @@ def cpu() -> Any | None:
         return None
     if importlib.util.find_spec("pocketrec._C") is None:
         warnings.warn(
-            "pocketrec was installed without its C++ kernel, so lookups use the PyTorch reference, about 10 times "
-            "slower with the same results. Install a C++ compiler and reinstall pocketrec to get it.",
+            "pocketrec was installed without its C++ kernel, so lookups use the PyTorch reference, which is many "
+            "times slower. Install a C++ compiler and reinstall pocketrec to get it.",
             stacklevel=2,
         )
         return None

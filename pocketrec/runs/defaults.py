@@ -23,7 +23,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "embedding_optimizer": "adagrad",
         "dense_optimizer": "adagrad",
         "embedding_learning_rate": 0.03,
-        "dense_learning_rate": 0.03,
+        "dense_learning_rate": 0.01,
         "decay": "none",
         "epochs": 10,
         "patience": 4,
