@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketrec import files
+from pocketrec.data.lock import NAME as LOCK, lock_folder
 from pocketrec.data.manifest import NAME, InputFile, Manifest, Shard, read_manifest, shard_from_json
 from pocketrec.data.npy import file_sha256
 from pocketrec.data.runs import RunFile
@@ -18,6 +19,7 @@ from pocketrec.errors import DataError, UsageError
 
 SCRATCH = "preparing"
 _PLAN = "plan.json"
+_REMEDY = "delete the folder or choose another one"
 
 
 def check_inputs(paths: Sequence[Path]) -> list[InputFile]:
@@ -27,50 +29,69 @@ def check_inputs(paths: Sequence[Path]) -> list[InputFile]:
     seen: set[Path] = set()
     for path in paths:
         if not path.exists():
-            raise DataError(f"{path}: no such file")
+            raise DataError(f"{path}: no such file: check the name and the folder it is in")
         if not path.is_file():
-            raise DataError(f"{path}: not a file")
+            raise DataError(f"{path}: not a file: name the files in it, each becomes a shard")
         if path.resolve() in seen:
             raise UsageError(f"{path}: named twice: every row would count twice")
         seen.add(path.resolve())
         if path.stat().st_size == 0:
-            raise DataError(f"{path}: the file is empty")
+            raise DataError(f"{path}: the file is empty: leave it out, or copy or download it again")
     return [InputFile(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
 
 
 class Claim:
-    """An output folder that is ours to write: new, or left by the same command when it was killed."""
+    """An output folder that is ours to write: new, or left by the same command when it was killed.
+
+    It is locked until `release` or `undo`: a second prepare would destroy the work of the first.
+    """
 
     def __init__(self, folder: Path, options: dict[str, Any], inputs: Sequence[InputFile]) -> None:
-        """Claim `folder`. Raises DataError when it holds something else."""
+        """Claim `folder`. Raises DataError when it holds something else or another prepare is writing there."""
         self.folder, self.scratch = folder, folder / SCRATCH
-        plan = {"options": options, "inputs": [asdict(each) for each in inputs]}
-        if not folder.exists():
-            folder.mkdir(parents=True)
-        elif not folder.is_dir():
+        if folder.exists() and not folder.is_dir():
             raise DataError(f"{folder}: exists and is not a folder: choose another output folder")
-        elif (self.scratch / _PLAN).exists():
-            if files.read_json(self.scratch / _PLAN) != plan:
-                raise DataError(
-                    f"{folder}: left by a prepare of other files or options that did not finish: "
-                    "delete it or choose another output folder"
-                )
-            print(f"{folder}: going on where an earlier prepare stopped", file=sys.stderr)
-        elif any(folder.iterdir()):
+        self._made = _make(folder)
+        if not _left_by_prepare(folder):
             raise DataError(f"{folder}: exists and holds something else: choose another output folder")
-        self.scratch.mkdir(exist_ok=True)
-        files.write_json(self.scratch / _PLAN, plan)
-        for leftover in folder.glob(".*.part"):
+        lock = lock_folder(self.scratch)
+        if lock is None:
+            raise DataError(f"{folder}: another prepare is writing here: wait for it or choose another output folder")
+        self._lock = lock
+        try:
+            self._plan({"options": options, "inputs": [asdict(each) for each in inputs]})
+        except BaseException:
+            self.unlock()
+            raise
+
+    def _plan(self, plan: dict[str, Any]) -> None:
+        """Write the plan, or find the same one there."""
+        path = self.scratch / _PLAN
+        if path.exists():
+            before = _read_plan(path)
+            self._made = before.pop("made", 0)
+            if before != plan:
+                raise DataError(
+                    f"{self.folder}: left by a prepare of other files or options that did not finish: {_REMEDY}"
+                )
+            print(f"{self.folder}: going on where an earlier prepare stopped", file=sys.stderr)
+        else:
+            try:
+                files.write_json(path, {**plan, "made": self._made})
+            except OSError:
+                self.undo()
+                raise
+        for leftover in self.folder.glob(".*.part"):
             leftover.unlink()
 
     def finished_shard(self, index: int) -> tuple[Shard, list[RunFile], str] | None:
         """(shard, counts, hash of the input) when an earlier run finished it, else None."""
-        marker = self._marker(index)
-        if not marker.exists():
+        try:
+            told = files.read_json(self._marker(index))
+            runs = [RunFile(self.scratch / name, tuple(offsets)) for name, offsets in told["runs"]]
+            shard = shard_from_json(told["shard"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        told = files.read_json(marker)
-        runs = [RunFile(self.scratch / name, tuple(offsets)) for name, offsets in told["runs"]]
-        shard = shard_from_json(told["shard"])
         paths = [run.path for run in runs] + [self.folder / name for name in shard.files]
         return (shard, runs, told["input_sha256"]) if all(path.exists() for path in paths) else None
 
@@ -85,19 +106,53 @@ class Claim:
 
     def release(self) -> None:
         """Remove what is no longer needed once the manifest is written."""
-        shutil.rmtree(self.scratch)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.unlock()
+
+    def unlock(self) -> None:
+        """Let another prepare go on."""
+        self._lock.close()
 
     def undo(self) -> None:
-        """Remove everything that was written, and the folder when nothing else is in it."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        """Remove everything that was written, and the folders that were made for it."""
         for pattern in ("*_[0-9][0-9][0-9][0-9][0-9]_*.npy", "vocabulary_*.npy", ".*.part", NAME):
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.unlock()
         with contextlib.suppress(OSError):
-            self.folder.rmdir()
+            for made in (self.folder, *self.folder.parents)[: self._made]:
+                made.rmdir()
 
     def _marker(self, index: int) -> Path:
         return self.scratch / f"shard_{index:05d}.json"
+
+
+def _make(folder: Path) -> int:
+    """Make `folder`; returns how many folders that took, itself and parents."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return len(missing)
+
+
+def _left_by_prepare(folder: Path) -> bool:
+    """Empty, with a plan, or killed before the plan was written."""
+    if (folder / SCRATCH / _PLAN).exists():
+        return True
+    if any(path.name != SCRATCH for path in folder.iterdir()):
+        return False
+    scratch = folder / SCRATCH
+    return not scratch.exists() or all(
+        path.name == LOCK or path.match(f".{_PLAN}.*.part") for path in scratch.iterdir()
+    )
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(ValueError):
+        told = files.read_json(path)
+        if isinstance(told, dict):
+            return told
+    raise DataError(f"{path}: damaged, so an earlier prepare cannot go on: {_REMEDY}")
 
 
 def finished_manifest(

@@ -72,6 +72,8 @@ def make_layout(
         raise UsageError(
             f"format {format} needs a label column and at least one categorical column: pass label and categorical"
         )
+    if format == "parquet" and separator is not None:
+        raise UsageError("separator is for csv: a Parquet file has none")
     layout = Layout(
         format=format,
         label=label,

@@ -15,7 +15,7 @@ from pocketrec.data.split import SPLITS
 from pocketrec.data.translation import TranslationCache
 from pocketrec.data.verification import check_files
 from pocketrec.data.vocabulary_files import COUNTS, IDS
-from pocketrec.errors import UsageError, nearest
+from pocketrec.errors import DataError, UsageError, nearest
 
 if TYPE_CHECKING:
     from pocketrec.data.batches import Batches
@@ -47,6 +47,11 @@ class ClickLog:
         ids = np.load(self.folder / IDS, mmap_mode="r")
         counts = np.load(self.folder / COUNTS, mmap_mode="r")
         ends = np.cumsum(self.manifest.cardinalities)
+        if not len(ids) == len(counts) == ends[-1]:
+            raise DataError(
+                f"{self.folder}: the manifest speaks of {ends[-1]} distinct values, {IDS} holds {len(ids)}: "
+                "prepare the log again into another folder"
+            )
         starts = ends - self.manifest.cardinalities
         return [np.asarray(ids[a:b][counts[a:b] >= min_count]) for a, b in zip(starts, ends, strict=True)]
 

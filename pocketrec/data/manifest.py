@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from pocketrec.errors import DataError
 
 VERSION = 1
 NAME = "manifest.json"
+KINDS = ("labels", "dense", "sparse")
+VOCABULARY_FILES = ("vocabulary_ids.npy", "vocabulary_counts.npy")
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write `manifest.json` into `folder`, atomically."""
-        files.write_json(folder / NAME, asdict(self))
+        files.write_json(folder / NAME, {**asdict(self), "fingerprint": self.fingerprint})
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -119,11 +122,21 @@ def read_manifest(folder: Path) -> Manifest:
             raise DataError(
                 f"{path}: format version {told['version']}, this pocketrec reads {VERSION}: prepare the log again"
             )
-        return _from_json(told)
+        # A folder written before fingerprints were has none.
+        fingerprint = told.pop("fingerprint", None)
+        manifest = _from_json(told)
+        check_consistent(manifest)
+        if fingerprint not in (None, manifest.fingerprint):
+            raise ValueError("edited: its fingerprint is not that of what it says")
+        return manifest
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path}: damaged ({error!r}): prepare the log again") from None
+        raise DataError(f"{path}: damaged ({_reason(error)}): prepare the log again") from None
+
+
+def _reason(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def shard_from_json(told: dict[str, Any]) -> Shard:
@@ -132,8 +145,6 @@ def shard_from_json(told: dict[str, Any]) -> Shard:
 
 
 def _from_json(told: dict[str, Any]) -> Manifest:
-    if set(told["rows"]) != set(SPLITS):
-        raise ValueError(f"rows of {sorted(told['rows'])}")
     lists = ("dense_names", "feature_names", "id_kinds", "cardinalities", "kept")
     return Manifest(
         **(
@@ -146,3 +157,43 @@ def _from_json(told: dict[str, Any]) -> Manifest:
             }
         )
     )
+
+
+def check_consistent(manifest: Manifest) -> None:
+    """Raise ValueError where the parts of a manifest contradict each other."""
+    features = len(manifest.feature_names)
+    for name in ("id_kinds", "cardinalities", "kept"):
+        if len(getattr(manifest, name)) != features:
+            raise ValueError(f"{len(getattr(manifest, name))} {name} for {features} features")
+    rows = [manifest.rows, *(shard.rows for shard in manifest.shards)]
+    sizes = [info.bytes for info in manifest.data_files.values()]
+    _check_counts([manifest.min_count, *manifest.cardinalities, *manifest.kept, *sizes])
+    for each in rows:
+        if set(each) != set(SPLITS):
+            raise ValueError(f"rows of {sorted(each)}")
+        _check_counts(each.values())
+    for split in SPLITS:
+        if sum(shard.rows[split] for shard in manifest.shards) != manifest.rows[split]:
+            raise ValueError(f"the {split} rows of the shards are not {manifest.rows[split]} together")
+    if any(kept > distinct for kept, distinct in zip(manifest.kept, manifest.cardinalities, strict=True)):
+        raise ValueError("more values kept than there are")
+    _check_names(manifest)
+
+
+def _check_counts(counts: Iterable[object]) -> None:
+    for count in counts:
+        if type(count) is not int or count < 0:
+            raise ValueError(f"{count!r} is not a count")
+
+
+def _check_names(manifest: Manifest) -> None:
+    """Every file that reading relies on is listed, so that its size and its hash are checked."""
+    needed = set(VOCABULARY_FILES)
+    for shard in manifest.shards:
+        needed |= {shard_name(split, shard.index, kind) for split in SPLITS if shard.rows[split] for kind in KINDS}
+    missing = sorted(needed - set(manifest.data_files))
+    if missing:
+        raise ValueError(f"{missing[0]} is not listed")
+    foreign = [name for name in manifest.data_files if Path(name).name != name]
+    if foreign:
+        raise ValueError(f"{foreign[0]!r} is not in the folder")

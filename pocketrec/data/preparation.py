@@ -49,8 +49,8 @@ def prepare(
     files: one shard each, of one format. `criteo`: label, 13 integers and 26 values of 8 hex digits, separated by
         tabs, no header (.gz as well). `csv`: a header and the columns named by `label`, `dense` and `categorical`
         (`separator` is a comma unless given; .gz as well). `parquet`: the same columns.
-    out: a folder that does not exist yet or is empty. Killed half-way, the same call goes on and keeps the finished
-        shards; called again when finished, it returns the manifest.
+    out: a folder that does not exist yet or is empty, for one prepare at a time. Killed half-way, the same call goes
+        on and keeps the finished shards; called again when finished, it returns the manifest.
     split: `8/1/1` sends the rows r of each file to train, validation and test by r modulo 10; `file` and
         `train=a,b;validation=c;test=d` send whole files; `time` sends the earliest 80 %, the next and the last 10 %.
     text: categorical columns of a CSV that are text even if they look like integers.
@@ -114,6 +114,9 @@ def _undone_on_error(claim: Claim) -> Iterator[None]:
     except Exception:
         claim.undo()
         raise
+    except BaseException:
+        claim.unlock()
+        raise
 
 
 def _finish(
@@ -129,7 +132,8 @@ def _finish(
     rows = {name: sum(shard.rows[name] for shard in written.shards) for name in SPLITS}
     skipped = sum((Counter(shard.skipped) for shard in written.shards), Counter[str]())
     if not sum(rows.values()):
-        raise DataError(f"{', '.join(each.name for each in inputs)}: no good row: {dict(skipped)}")
+        names, told = ", ".join(each.name for each in inputs), "; ".join(f"{n} x {rule}" for rule, n in skipped.items())
+        raise DataError(f"{names}: no good row ({told}): is the format right (--format), and the columns?")
     for name in SPLITS:
         if not rows[name] and not split.may_be_empty(name):
             raise DataError(

@@ -87,6 +87,8 @@ def parse_split(text: str, files: Sequence[Path], time_column: str | None) -> Sp
         if time_column is None:
             raise UsageError("split 'time' needs a time column: pass time_column (--time-column)")
         return TimeSplit()
+    if time_column is not None:
+        raise UsageError(f"a time column is for split 'time', got split {text!r}: leave it out, or ask for that split")
     if text == "file":
         if len(files) < 3:
             raise UsageError(f"split 'file' needs at least 3 files (train, validation, test), got {len(files)}")
@@ -118,6 +120,8 @@ def _named_files(text: str, files: Sequence[Path]) -> FileSplit:
         for name in listed.split(","):
             if name.strip() not in names:
                 raise UsageError(f"split {text!r} names a file that is not an input: {nearest(name.strip(), names)}")
+            if name.strip() in placed:
+                raise UsageError(f"split {text!r} names the file {name.strip()!r} twice: a file is in one split")
             placed[name.strip()] = SPLITS.index(split.strip())
     missing = [name for name in names if name not in placed]
     if missing:

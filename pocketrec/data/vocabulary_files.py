@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketrec.data.layout import Layout
-from pocketrec.data.manifest import FileInfo
+from pocketrec.data.manifest import VOCABULARY_FILES, FileInfo
 from pocketrec.data.npy import NpyAppender, file_sha256
 from pocketrec.data.progress import Progress
 from pocketrec.data.runs import MERGE_ROWS, RunFile, merge_by_ranges
 
-IDS, COUNTS = "vocabulary_ids.npy", "vocabulary_counts.npy"
+IDS, COUNTS = VOCABULARY_FILES
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import json
 from collections import Counter
 
 import numpy as np
@@ -82,7 +83,8 @@ def test_skip_counts_by_reason(tmp_path):
 
 
 def test_nothing_but_bad_rows(tmp_path):
-    refused(tmp_path, write(tmp_path / "a.tsv", ["x"] * 5), "no good row", on_bad_row="skip")
+    told = "no good row (5 x a row has 40 columns)"
+    refused(tmp_path, write(tmp_path / "a.tsv", ["x"] * 5), told, "--format", on_bad_row="skip")
 
 
 def test_a_file_wrong_throughout_is_judged_record_class_by_record_class(tmp_path, monkeypatch):
@@ -166,6 +168,15 @@ def test_output_that_is_something_else(tmp_path):
         prepare(path, path, progress=False)
 
 
+def test_only_folders_made_by_prepare_are_removed(tmp_path):
+    path = write(tmp_path / "a.tsv", ["x"])
+    (tmp_path / "mine").mkdir()
+    for out in ("mine", "mine/a/b/c", "new/a"):
+        with pytest.raises(DataError, match="40 columns"):
+            prepare(path, tmp_path / out, progress=False)
+    assert sorted(each.name for each in tmp_path.rglob("*")) == ["a.tsv", "mine"]
+
+
 def test_disk_full(tmp_path, monkeypatch):
     def full(self, values):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -183,6 +194,9 @@ def test_disk_full(tmp_path, monkeypatch):
         ({"split": "file"}, "3 files"),
         ({"split": "trian=a.tsv"}, "'train'"),
         ({"split": "train=b.tsv"}, "'a.tsv'"),
+        ({"split": "train=a.tsv;test=a.tsv"}, "'a.tsv' twice"),
+        ({**CSV, "time_column": "t"}, "for split 'time', got split '8/1/1'"),
+        ({**CSV, "format": "parquet", "separator": ";"}, "separator is for csv"),
         ({"format": "cvs"}, "'csv'"),
         ({"format": "csv"}, "label"),
         ({"label": "y"}, "format criteo"),
@@ -351,6 +365,37 @@ def test_open_checks_contents_once_per_change(prepared, monkeypatch):
     assert hashed == ["test_00000_dense.npy"]
     open_log(prepared, verify=True, progress=False)
     assert len(hashed) == 12
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("rows", {"train": 99, "validation": 4, "test": 4}, "train rows of the shards"),
+        ("rows", {"train": 32.0, "validation": 4, "test": 4}, "32.0 is not a count"),
+        ("rows", {"train": 32}, "rows of"),
+        ("cardinalities", [6], "1 cardinalities for 26 features"),
+        ("cardinalities", [-1] * 26, "-1 is not a count"),
+        ("kept", [10**6] * 26, "more values kept"),
+        ("vocabulary_files", {}, "vocabulary_counts.npy is not listed"),
+        ("dense_names", ["a"], "edited"),
+        ("id_kinds", ["text"] * 26, "edited"),
+        ("fingerprint", "0" * 32, "edited"),
+    ],
+)
+def test_open_edited_manifest(prepared, field, value, told):
+    path = prepared / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    with pytest.raises(DataError, match=f"manifest.json: damaged .*{told}.*prepare the log again"):
+        open_log(prepared, progress=False)
+
+
+def test_open_swapped_cardinalities(prepared):
+    path = prepared / "manifest.json"
+    told = json.loads(path.read_text())
+    told["cardinalities"][0] += 1
+    path.write_text(json.dumps(told))
+    with pytest.raises(DataError, match="distinct values"):
+        open_log(prepared, progress=False).vocabulary()
 
 
 def test_open_something_else(tmp_path, prepared):

@@ -9,6 +9,7 @@ import pytest
 from criteo import random_lines, write
 
 from pocketrec.data import open_log, prepare
+from pocketrec.data.lock import lock_folder
 from pocketrec.errors import DataError
 
 KILLED_AFTER_SHARD_1 = """
@@ -60,5 +61,46 @@ def test_other_options_are_refused(killed):
 def test_a_finished_shard_that_vanished_is_made_again(killed):
     paths, out = killed
     (out / "train_00000_sparse.npy").unlink()
+    prepare(paths, out, progress=False)
+    open_log(out, verify=True, progress=False)
+
+
+def test_another_prepare_at_work_is_left_alone(killed):
+    paths, out = killed
+    before = sorted(path.name for path in out.rglob("*"))
+    with lock_folder(out / "preparing"), pytest.raises(DataError, match="another prepare is writing here"):
+        prepare(paths, out, progress=False)
+    assert sorted(path.name for path in out.rglob("*")) == before
+    prepare(paths, out, progress=False)
+
+
+def test_killed_before_the_plan(tmp_path):
+    path = write(tmp_path / "a.tsv", random_lines(30))
+    (tmp_path / "out" / "preparing").mkdir(parents=True)
+    (tmp_path / "out" / "preparing" / "lock").touch()
+    (tmp_path / "out" / "preparing" / ".plan.json.abc.part").write_text("{")
+    prepare(path, tmp_path / "out", progress=False)
+    assert not (tmp_path / "out" / "preparing").exists()
+
+
+def test_a_users_folder_of_that_name_is_left_alone(tmp_path):
+    letter = tmp_path / "out" / "preparing" / "letter.txt"
+    letter.parent.mkdir(parents=True)
+    letter.write_text("dear")
+    with pytest.raises(DataError, match="holds something else"):
+        prepare(write(tmp_path / "a.tsv", random_lines(30)), tmp_path / "out", progress=False)
+    assert [path.name for path in letter.parent.iterdir()] == ["letter.txt"]
+
+
+def test_torn_plan(killed):
+    paths, out = killed
+    (out / "preparing" / "plan.json").write_text('{"options": {')
+    with pytest.raises(DataError, match=r"plan\.json: damaged.*delete the folder"):
+        prepare(paths, out, progress=False)
+
+
+def test_torn_marker_of_a_shard(killed):
+    paths, out = killed
+    (out / "preparing" / "shard_00000.json").write_text("{")
     prepare(paths, out, progress=False)
     open_log(out, verify=True, progress=False)
