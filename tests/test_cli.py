@@ -215,11 +215,11 @@ def test_folders_that_hold_something_else_are_left_alone(prepared, trained, tmp_
 def test_another_run_or_log_is_refused(prepared, trained, tmp_path, capsys):
     same = ["train", "--data", str(prepared), "--compression", "10", "--out", str(trained), "--resume", *QUICK]
     assert main([*same, "--seed", "9"]) == 1
-    _one_line(capsys.readouterr().err, r"training.seed \(0 there, 9 here\)")
+    _one_line(capsys.readouterr().err, "run.training.seed: was 0, now 9")
     synthesize(tmp_path / "other.tsv", rows=5000, distinct_ids=2000, seed=8, progress=False)
     prepare(tmp_path / "other.tsv", tmp_path / "other", progress=False)
     assert main([*same[:2], str(tmp_path / "other"), *same[3:]]) == 1
-    _one_line(capsys.readouterr().err, "differs in data")
+    _one_line(capsys.readouterr().err, "another run: data: was")
     assert main(["evaluate", str(trained), "--data", str(tmp_path / "other")]) == 1
     _one_line(capsys.readouterr().err, "is not the log")
 

@@ -2,7 +2,8 @@
 
 from pocketrec.runs.config import RunConfig
 from pocketrec.runs.defaults import defaults_for
-from pocketrec.runs.run import TrainedRun, evaluate_run, open_run, read_config, read_metrics, train_run
+from pocketrec.runs.folder import read_config, read_metrics
+from pocketrec.runs.run import TrainedRun, evaluate_run, open_run, train_run
 
 __all__ = [
     "RunConfig",

@@ -16,15 +16,15 @@ import pocketrec
 from pocketrec import hashing
 from pocketrec.data import ClickLog
 from pocketrec.data.ids import Ids
-from pocketrec.errors import DataError, TrainingError, UsageError
-from pocketrec.files import PART, read_json, remove_parts, write_json
+from pocketrec.errors import DataError, UsageError
+from pocketrec.files import remove_parts, write_json
 from pocketrec.models import DLRM
 from pocketrec.runs.build import Shape, Sizes, build_ids, build_model, completed, sizes_of
 from pocketrec.runs.config import RunConfig
+from pocketrec.runs.folder import CONFIG, METRICS, check_folder, read_config, read_metrics, undo
 from pocketrec.training import Metrics, Result, evaluate, load_weights, train
 
 EVALUATION_BATCH = 16_384
-CONFIG, METRICS = "config.json", "metrics.json"
 
 
 def versions() -> dict[str, str]:
@@ -72,7 +72,7 @@ def train_run(
         "shape": asdict(shape),
         "versions": versions(),
     }
-    _check_folder(folder, about, resume)
+    check_folder(folder, about, resume)
     if resume and (folder / METRICS).exists():
         print(f"{folder} holds this run, finished: nothing to train", file=sys.stderr)
         return read_metrics(folder)
@@ -93,7 +93,7 @@ def train_run(
             log_to_tensorboard=log_to_tensorboard,
         )
     except UsageError:
-        _undo(folder)
+        undo(folder)
         raise
     test = evaluate_run(run, log, "test") if log.manifest.rows["test"] else None
     metrics = _summary(result, test, sizes_of(run.model, log, ids, config), config)
@@ -130,44 +130,6 @@ def evaluate_run(run: TrainedRun, log: ClickLog, split: str, device: str | None 
     return evaluate(run.model, _batches(run, log, split), device=device or run.config.training.device)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """What `config.json` holds. Raises TrainingError when it is missing or damaged."""
-    path = folder / CONFIG
-    if not path.exists():
-        raise TrainingError(f"{folder}: no {CONFIG}: not a run folder; train one with pocketrec train --out {folder}")
-    about = _read_whole(path, "run", "data", "shape")
-    run, shape = about["run"], about["shape"]
-    if not (isinstance(run, dict) and isinstance(run.get("training"), dict) and isinstance(shape, dict)):
-        raise TrainingError(f"{path}: damaged: train the run again")
-    return about
-
-
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """What `metrics.json` holds. Raises TrainingError when it is damaged."""
-    return _read_whole(
-        folder / METRICS, "steps", "best_validation_auc", "stored_bytes", "full_bytes", "id_map_bytes", "compression"
-    )
-
-
-def _read_whole(path: Path, *needed: str) -> dict[str, Any]:
-    """A JSON object with at least the needed names."""
-    try:
-        told: dict[str, Any] = read_json(path)
-        for name in needed:
-            told[name]
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{path}: damaged ({error!r}): train the run again") from None
-    return told
-
-
-def _undo(folder: Path) -> None:
-    """Leave no folder that looks like a run where none began."""
-    if not (folder / "checkpoint.pt").exists():
-        (folder / CONFIG).unlink()
-        if not any(folder.iterdir()):
-            folder.rmdir()
-
-
 def _model(log: ClickLog, shape: Shape, ids: Ids, config: RunConfig) -> DLRM:
     return build_model(shape, [ids.num_embeddings[i] for i in shape.columns(log.manifest)], config)
 
@@ -175,34 +137,6 @@ def _model(log: ClickLog, shape: Shape, ids: Ids, config: RunConfig) -> DLRM:
 def _identity(config: RunConfig) -> dict[str, Any]:
     """What a checkpoint must agree on beside the TrainConfig, which `train` compares itself."""
     return {name: value for name, value in config.as_dict().items() if name != "training"}
-
-
-def _check_folder(folder: Path, about: dict[str, Any], resume: bool) -> None:
-    if not folder.exists() or all(entry.name.endswith(PART) for entry in folder.iterdir()):
-        return
-    if not (folder / CONFIG).exists():
-        raise UsageError(f"{folder}: exists and holds something that is not a run: choose another --out")
-    before = read_config(folder)
-    differing = _differences(before["run"], about["run"]) + (["data"] if before["data"] != about["data"] else [])
-    if resume and differing:
-        raise TrainingError(
-            f"{folder}: cannot resume: the run there differs in {', '.join(differing)}; repeat its command, "
-            "or choose another --out"
-        )
-    if not resume:
-        raise UsageError(f"{folder}: already holds a run: go on with --resume, or choose another --out")
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    """`name (0.1 there, 0.2 here)` for every field that is not the same."""
-    found = []
-    for name in sorted(before.keys() | now.keys()):
-        a, b = before.get(name), now.get(name)
-        if isinstance(a, dict) and isinstance(b, dict):
-            found += _differences(a, b, f"{prefix}{name}.")
-        elif a != b and not name.startswith("checkpoint_"):
-            found.append(f"{prefix}{name} ({a} there, {b} here)")
-    return found
 
 
 def _batches(run: TrainedRun, log: ClickLog, split: str) -> Any:

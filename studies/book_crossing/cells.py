@@ -84,8 +84,8 @@ def arm_of_equal_bytes(hash_: str, width: int, ids: str, slots: int) -> Settings
     return ARM | {"hash": hash_, "embedding_dim": width, "ids": ids, "memory_size": slots}
 
 
-# Initial values, on the same training: the default, and what the authors' codes do.
-INITS = ("0.01", "0.001", "0.1", "largest-table", "width")
+# Initial values beside the default, 0.01: smaller, larger, and what the authors' codes do.
+INITS = ("0.001", "0.1", "largest-table", "width")
 
 
 def init_arm(init: str) -> Settings:
