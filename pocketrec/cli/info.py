@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketrec.cli.show import number, pairs, size, table
-from pocketrec.errors import DataError
+from pocketrec.errors import DataError, PocketrecError
 
 EXAMPLE = """examples:
   pocketrec info prepared
@@ -58,12 +58,21 @@ def _run(folder: Path) -> str:
     from pocketrec.files import read_json
     from pocketrec.runs import read_config
 
-    about = read_config(folder)
-    told = [(name, str(value)) for name, value in about["run"].items() if name != "training" and value is not None]
-    told += [(name, str(value)) for name, value in about["run"]["training"].items() if value is not None]
-    told.append(("data", about["data"]))
-    text = pairs(str(folder), told)
-    if not (folder / "metrics.json").exists():
-        return f"{text}\n\nnot finished: go on with the same pocketrec train command and --resume"
-    metrics: dict[str, Any] = read_json(folder / "metrics.json")
-    return f"{text}\n\n{summary('results', metrics)}"
+    path = folder / "config.json"
+    try:
+        text = _described(folder, read_config(folder))
+        path = folder / "metrics.json"
+        if not path.exists():
+            return f"{text}\n\nnot finished: go on with the same pocketrec train command and --resume"
+        return f"{text}\n\n{summary('results', read_json(path))}"
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, PocketrecError):
+            raise
+        raise DataError(f"{path}: damaged, or another version's ({error!r}): train the run again") from None
+
+
+def _described(folder: Path, about: dict[str, Any]) -> str:
+    """What `config.json` holds."""
+    settings = {name: value for name, value in about["run"].items() if name != "training"} | about["run"]["training"]
+    told = [(name, str(value)) for name, value in settings.items() if value is not None]
+    return pairs(str(folder), [*told, ("data", str(about["data"]))])

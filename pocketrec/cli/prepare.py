@@ -1,6 +1,11 @@
 """Read raw click logs once and write the arrays that training reads.
 
 Each FILE becomes one shard; memory stays flat as files grow. Killed half-way, the same command goes on where it was.
+
+A blank is the value 0: in an integer column the id 0 and a blank are one value. Values seen in training fewer than
+--min-count times, and values not seen there at all, share row 0 of their vocabulary. With --on-bad-row skip, rows that
+break a rule are left out and counted by rule in manifest.json; the others stay in the split they would have been in
+(a split by time is cut among the rows that are left).
 """
 
 from __future__ import annotations
@@ -24,12 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="criteo: label, 13 integers, 26 hex values, tabs, no header (default)",
     )
     parser.add_argument("--label", metavar="COLUMN", help="csv, parquet: the 0/1 column")
-    parser.add_argument("--dense", default="", metavar="COLUMNS", help="csv, parquet: numeric columns, comma-separated")
     parser.add_argument(
-        "--categorical", default="", metavar="COLUMNS", help="csv, parquet: id columns, comma-separated"
+        "--dense", default="", metavar="COLUMNS", help="csv, parquet: numeric columns, comma-separated; a blank is 0"
     )
     parser.add_argument(
-        "--text", default="", metavar="COLUMNS", help="csv: id columns that are text even if they look like numbers"
+        "--categorical",
+        default="",
+        metavar="COLUMNS",
+        help="csv, parquet: id columns, comma-separated; a blank is the value 0",
+    )
+    parser.add_argument(
+        "--text", default="", metavar="COLUMNS", help="id columns that are text even if they look like numbers"
     )
     parser.add_argument("--separator", metavar="CHAR", help="csv: a comma unless given; \\t for tab")
     parser.add_argument(
@@ -45,10 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=2,
         metavar="N",
-        help="times a value must be seen in training to get a row of its own (default 2)",
+        help="times a value must be seen in training to get a row of its own; others share row 0 (default 2)",
     )
     parser.add_argument(
-        "--on-bad-row", default="stop", metavar="stop|skip", help="stop at a bad row (default), or skip and count"
+        "--on-bad-row",
+        default="stop",
+        metavar="stop|skip",
+        help="stop at the first bad row (default), or leave bad rows out and count them by rule",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="threads; all processors unless given")
     parser.add_argument("--out", required=True, metavar="DIR", help="a new or empty folder")

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--click-rate", type=float, default=0.25, metavar="X", help="share of clicks (default 0.25)")
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="the same seed writes the same file (default 0)"
+        "--seed", type=int, default=0, metavar="S", help="0 to 2^62 - 1; the same seed writes the same file (default 0)"
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="a new .tsv, .txt or .gz file")
 

@@ -59,11 +59,16 @@ class Batches:
         order = Permutation(self.rows, self.seed, self._epoch) if self.shuffle else None
         start, self._start_step = self._start_step, 0
         for step in range(start, len(self)):
-            positions = np.arange(step * self.batch_size, min((step + 1) * self.batch_size, self.rows))
-            yield self._read(order(positions) if order else positions)
+            first, end = step * self.batch_size, min((step + 1) * self.batch_size, self.rows)
+            yield self._read(order(np.arange(first, end)) if order else range(first, end))
 
-    def _read(self, rows: np.ndarray) -> Batch:
-        dense, ids, labels = (source.take(rows) for source in (self._dense, self._sparse, self._labels))
+    def _read(self, rows: np.ndarray | range) -> Batch:
+        sources = (self._dense, self._sparse, self._labels)
+        if isinstance(rows, range):
+            # A slice of a memory map is one copy; picking the same rows one by one is many.
+            dense, ids, labels = (source.between(rows.start, rows.stop) for source in sources)
+        else:
+            dense, ids, labels = (source.take(rows) for source in sources)
         return (
             torch.from_numpy(dense.astype(np.float32, copy=False)),
             torch.from_numpy(ids[:, self._features].astype(np.int64, copy=False, order="C")),
@@ -78,6 +83,14 @@ class _Sequence:
         self._arrays = [np.load(path, mmap_mode="r") for path in paths]
         self._ends = np.cumsum([len(array) for array in self._arrays], dtype=np.int64)
         self.rows = int(self._ends[-1]) if self._arrays else 0
+
+    def between(self, first: int, end: int) -> np.ndarray:
+        """Rows `first` to `end` (not included), copied."""
+        pieces = [
+            array[max(first - start, 0) : max(end - start, 0)]
+            for array, start in zip(self._arrays, self._ends - [len(array) for array in self._arrays], strict=True)
+        ]
+        return np.concatenate([piece for piece in pieces if len(piece)])
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The given rows, in the given order, copied."""

@@ -53,10 +53,14 @@ def prepare(
         on and keeps the finished shards; called again when finished, it returns the manifest.
     split: `8/1/1` sends the rows r of each file to train, validation and test by r modulo 10; `file` and
         `train=a,b;validation=c;test=d` send whole files; `time` sends the earliest 80 %, the next and the last 10 %.
-    text: categorical columns of a CSV that are text even if they look like integers.
-    min_count: what the manifest reports as `kept`, and the default of `ClickLog.vocabulary`.
-    on_bad_row: `stop`, or `skip` and count.
+    text: categorical columns that are text even if they look like integers.
+    min_count: what the manifest reports as `kept`, and the default of `ClickLog.vocabulary`: rarer values, and those
+        not seen in training, share its row 0.
+    on_bad_row: `stop` at the first, or `skip`: leave bad rows out and count them by rule, the others staying in their
+        splits.
     workers: threads, as many as processors unless given.
+
+    A blank is the value 0: in an integer column the id 0 and a blank are one value.
 
     Raises UsageError for arguments, DataError for what the files hold; nothing is left in `out` then.
     """

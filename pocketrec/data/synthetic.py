@@ -21,6 +21,7 @@ from pocketrec.data.synthetic_text import LARGEST_INTEGER, format_lines
 from pocketrec.data.system import os_errors_told, processors
 from pocketrec.data.tails import CRITEO_CARDINALITIES, HeavyTail, column_sizes
 from pocketrec.errors import DataError, UsageError
+from pocketrec.hashing import ID_LIMIT
 
 FEATURES, DENSE = len(CRITEO_CARDINALITIES), 13
 _BLOCK_ROWS = 1 << 15
@@ -61,6 +62,8 @@ def synthesize(
             f"rows must be at least 1, distinct_ids at least {2 * FEATURES}, click_rate between 0 and 1, "
             f"got {rows}, {distinct_ids}, {click_rate}"
         )
+    if not 0 <= seed < ID_LIMIT:
+        raise UsageError(f"seed must be in [0, 2^62), got {seed}")
     if distinct_ids > sum(CRITEO_CARDINALITIES):
         raise UsageError(f"distinct_ids must be at most {sum(CRITEO_CARDINALITIES)}, got {distinct_ids}")
     if path.exists():

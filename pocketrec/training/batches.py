@@ -48,6 +48,16 @@ def tensors_in(part: Any) -> Iterator[Tensor]:
             yield from tensors_in(item)
 
 
+def first_not_finite(inputs: Sequence[Any]) -> str:
+    """`input 0 of this batch holds NaN or infinity, first at [3, 0]; clean the data`, or nothing."""
+    for number, part in enumerate(inputs):
+        for tensor in tensors_in(part):
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                place = ", ".join(str(int(i)) for i in (~torch.isfinite(tensor)).nonzero()[0])
+                return f"input {number} of this batch holds NaN or infinity, first at [{place}]; clean the data"
+    return ""
+
+
 def _describe(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"

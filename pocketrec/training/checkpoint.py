@@ -35,10 +35,16 @@ def load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainingError(
-            f"{path}: is not a whole checkpoint ({first_line}); delete the folder, or start in another one"
+            f"{path}: is not a whole checkpoint ({_reason(error)}); delete the folder, or start in another one"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """torch's first words; its advice to switch its safety off, which would run what is in the file, is left out."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "its contents are damaged, or not those of a checkpoint"
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -9,11 +9,14 @@ from typing import Any
 import torch
 
 from pocketrec.errors import UsageError, nearest
+from pocketrec.hashing import ID_LIMIT
 
 DEFAULT_LEARNING_RATES = {"adam": 1e-3, "adagrad": 1e-2, "sgd": 1e-1}
 """Used where neither a part's own learning rate nor the common one is given."""
 
 DECAYS = ("none", "linear", "cosine")
+
+MAX_THREADS = 1024
 
 _CADENCE = ("checkpoint_steps", "checkpoint_seconds")
 
@@ -60,11 +63,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "evaluations_per_epoch"):
             self._whole(name, at_least=1)
-        for name in ("warmup_steps", "seed"):
-            self._whole(name, at_least=0)
-        for name in ("patience", "threads", "checkpoint_steps"):
+        self._whole("warmup_steps", at_least=0)
+        self._whole("seed", at_least=0, below=ID_LIMIT)
+        for name, below in (("patience", None), ("threads", MAX_THREADS + 1), ("checkpoint_steps", None)):
             if getattr(self, name) is not None:
-                self._whole(name, at_least=1)
+                self._whole(name, at_least=1, below=below)
         for name in ("learning_rate", "embedding_learning_rate", "dense_learning_rate"):
             if getattr(self, name) is not None:
                 self._number(name, above=0.0)
@@ -88,10 +91,12 @@ class TrainConfig:
         """All fields but how often to write checkpoints: a resumed run must agree on these."""
         return {name: value for name, value in asdict(self).items() if name not in _CADENCE}
 
-    def _whole(self, name: str, *, at_least: int) -> None:
+    def _whole(self, name: str, *, at_least: int, below: int | None = None) -> None:
         value = getattr(self, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
             raise UsageError(f"{name}: must be a whole number of at least {at_least}, got {value!r}")
+        if below is not None and value >= below:
+            raise UsageError(f"{name}: must be at most {below - 1}, got {value}")
 
     def _number(self, name: str, *, above: float = -math.inf, at_least: float = -math.inf) -> None:
         value = getattr(self, name)
@@ -106,9 +111,8 @@ class TrainConfig:
             raise UsageError(f"{name}: unknown name {value!r}; {nearest(str(value), known)}")
 
     def _check_device(self) -> None:
+        # Whether this machine has it is asked when training starts: a run's config is readable anywhere.
         try:
-            device = torch.device(self.device)
+            torch.device(self.device)
         except (RuntimeError, TypeError):
             raise UsageError(f"device: must be a torch device such as cpu or cuda:0, got {self.device!r}") from None
-        if device.type == "cuda" and not torch.cuda.is_available():
-            raise UsageError(f"device: {self.device!r} asks for CUDA, and torch sees no CUDA device; use cpu")

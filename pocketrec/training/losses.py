@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pocketrec.errors import TrainingError
 
-from .batches import tensors_in
+from .batches import first_not_finite
 from .config import TrainConfig
 from .state import RunState
 
@@ -70,12 +70,7 @@ def check_weights(model: nn.Module, step: int, config: TrainConfig) -> None:
 def _likely_cause(inputs: tuple[Any, ...], labels: Tensor, config: TrainConfig) -> str:
     if not torch.isfinite(labels).all():
         return "the labels of this batch hold NaN or infinity; clean the data"
-    for number, part in enumerate(inputs):
-        for tensor in tensors_in(part):
-            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                place = ", ".join(str(int(i)) for i in (~torch.isfinite(tensor)).nonzero()[0])
-                return f"input {number} of this batch holds NaN or infinity, first at [{place}]; clean the data"
-    return _diverged(config)
+    return first_not_finite(inputs) or _diverged(config)
 
 
 def _diverged(config: TrainConfig) -> str:

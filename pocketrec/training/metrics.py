@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from pocketrec.errors import DataError, TrainingError
 
-from .batches import forward, split_batch
+from .batches import first_not_finite, forward, split_batch
+from .device import usable_device
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def evaluate(model: nn.Module, data: Iterable[Any], *, device: str | torch.devic
     Raises DataError for data without rows or labels other than 0 and 1, TrainingError for predictions that are not
     numbers.
     """
-    where = torch.device(device) if device is not None else _device_of(model)
+    where = usable_device(device) if device is not None else _device_of(model)
     model.to(where)
     was_training = model.training
     model.eval()
@@ -51,6 +52,7 @@ def evaluate(model: nn.Module, data: Iterable[Any], *, device: str | torch.devic
                 if not batch_labels.numel():
                     continue
                 logits.append(forward(model, inputs, batch_labels).cpu())
+                _check_finite(logits[-1], inputs)
                 labels.append(batch_labels.cpu())
     finally:
         model.train(was_training)
@@ -93,12 +95,16 @@ def _check(logits: Tensor, labels: Tensor) -> None:
     if wrong.any():
         row = int(wrong.nonzero()[0])
         raise DataError(f"evaluate: labels must be 0 or 1, got {labels[row].item():g} in row {row}")
+
+
+def _check_finite(logits: Tensor, inputs: tuple[Any, ...]) -> None:
     bad = ~torch.isfinite(logits)
     if bad.any():
-        row = int(bad.nonzero()[0])
+        cause = first_not_finite(inputs) or (
+            "the inputs are finite, so the model diverged: train it again with a lower learning rate"
+        )
         raise TrainingError(
-            f"evaluate: {int(bad.sum())} of {len(logits)} predictions are not finite numbers (first: row {row}): "
-            "the dense inputs hold NaN or infinity, or the model diverged; clean the data or lower the learning rate"
+            f"evaluate: {int(bad.sum())} of {len(logits)} predictions of a batch are not finite numbers: {cause}"
         )
 
 

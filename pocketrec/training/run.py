@@ -17,6 +17,7 @@ from . import checkpoint, random_state
 from .batches import forward, split_batch
 from .best import BestWeights
 from .config import TrainConfig
+from .device import usable_device
 from .epochs import Epochs
 from .interrupt import Interrupts
 from .losses import LossMonitor, check_labels, check_weights
@@ -45,7 +46,7 @@ class Run:
         self.epochs = Epochs(train_data)
         self.total_steps = config.epochs * self.epochs.steps
         self.evaluate_after = evaluation_steps(self.epochs.steps, config.evaluations_per_epoch)
-        self.device = torch.device(config.device)
+        self.device = usable_device(config.device)
         self.optimizers = Optimizers(model.to(self.device), config)
         # A gradient left from before would count in the first step, and not in that of a resumed run.
         model.zero_grad(set_to_none=True)
@@ -81,7 +82,7 @@ class Run:
                     self._train_epoch()
             return self._finish()
         except TrainingError as error:
-            raise TrainingError(f"{error} ({self.folder.how_to_go_on()})") from error
+            raise TrainingError(f"{error} ({self.folder.after_an_error()})") from error
         finally:
             self.progress.close()
             if self.tensorboard is not None:
@@ -151,7 +152,11 @@ class Run:
     def _evaluate(self) -> None:
         assert self.validation_data is not None
         started = time.perf_counter()
-        metrics = evaluate(self.model, self.validation_data, device=self.device)
+        check_weights(self.model, self.state.step, self.config)
+        try:
+            metrics = evaluate(self.model, self.validation_data, device=self.device)
+        except TrainingError as error:
+            raise TrainingError(f"after step {self.state.step}: {error}") from error
         factor = learning_rate_factor(self.state.step, self.total_steps, self.config)
         embedding_rate, dense_rate = self.config.learning_rates()
         improved = self.state.record(

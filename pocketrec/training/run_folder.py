@@ -97,6 +97,15 @@ class RunFolder:
             return f"{self.path} holds no checkpoint yet"
         return f"the checkpoint of step {self.saved_step} is in {self.path}"
 
+    def after_an_error(self) -> str:
+        """`how_to_go_on` for a run that its settings or its data stopped, which resuming would repeat."""
+        if self.path is None or self.saved_step is None:
+            return self.how_to_go_on()
+        return (
+            f"{self.how_to_go_on()}: --resume goes on with the same settings and data only; "
+            "with others choose another --out"
+        )
+
     @staticmethod
     def _remove_torn_files(folder: Path) -> None:
         """What a killed run had begun to write under a temporary name."""

@@ -11,7 +11,7 @@ import torch
 from criteo import expected, line, random_lines, write
 from hypothesis import given, strategies as st
 
-from pocketrec.data import open_log, prepare, translation
+from pocketrec.data import batches, open_log, prepare, translation
 from pocketrec.data.permutation import Permutation
 from pocketrec.errors import UsageError
 
@@ -66,6 +66,16 @@ def test_in_order_over_shards(log):
     assert (dense.shape, ids.shape, labels.shape) == ((10, 13), (10, 26), (10,))
     assert ids[:, 1].tolist() == list(range(1000, 1010))
     assert labels.tolist() == [r % 2 for r in range(10)]
+
+
+@pytest.mark.parametrize("size", [1, 10, 31, 72, 100])
+def test_in_order_reads_slices_of_the_shards(log, size, monkeypatch):
+    monkeypatch.setattr(batches._Sequence, "take", None)
+    found = list(log.batches("train", log.raw_ids(), size))
+    assert list(chain(*row_numbers(found))) == list(range(72))
+    for parts in found:
+        for part in parts:
+            part += 1  # its own memory, not the file's
 
 
 @pytest.mark.parametrize("drop_last", [False, True])

@@ -67,7 +67,8 @@ def test_same_seed_same_bytes(tmp_path):
 
 
 def test_bad_arguments(tmp_path):
-    for wrong in ({"rows": 0}, {"distinct_ids": 10}, {"distinct_ids": 10**9}, {"click_rate": 1.5}):
+    seeds = ({"seed": -1}, {"seed": 1 << 62})
+    for wrong in ({"rows": 0}, {"distinct_ids": 10}, {"distinct_ids": 10**9}, {"click_rate": 1.5}, *seeds):
         with pytest.raises(UsageError, match="got"):
             synthesize(tmp_path / "a.tsv", **({"rows": 10} | wrong), progress=False)
     (tmp_path / "a.tsv").write_text("mine")

@@ -92,7 +92,11 @@ def test_column_shaped_logits_and_labels_are_fine() -> None:
     [
         ([], DataError, "evaluate: the data hold no rows"),
         ([(torch.zeros(2), torch.tensor([1.0, 2.0]))], DataError, "labels must be 0 or 1, got 2 in row 1"),
-        ([(torch.tensor([0.0, math.nan]), torch.ones(2))], TrainingError, "1 of 2 predictions are not finite numbers"),
+        (
+            [(torch.tensor([0.0, math.nan]), torch.ones(2))],
+            TrainingError,
+            r"1 of 2 predictions .*: input 0 .* at \[1\]",
+        ),
         ([(torch.zeros(3, 2), torch.ones(3))], UsageError, r"logits of shape \(3,\), got a tensor of shape \(3, 2\)"),
         ([torch.zeros(3)], UsageError, r"a batch must be \(\*inputs, labels\).*got a tensor of shape \(3,\)"),
         ([(torch.zeros(3),)], UsageError, "got a tuple of 1"),

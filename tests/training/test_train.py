@@ -215,7 +215,8 @@ def test_nan_in_the_dense_inputs_is_named_and_the_last_checkpoint_stays(tmp_path
         quick(small_dlrm(), with_bad(6, 0, math.nan), config=config, out=tmp_path)
     assert str(error.value) == (
         "the loss is nan at step 6: input 0 of this batch holds NaN or infinity, first at [3, 0]; clean the data "
-        f"(the checkpoint of step 4 is in {tmp_path})"
+        f"(the checkpoint of step 4 is in {tmp_path}: --resume goes on with the same settings and data only; "
+        "with others choose another --out)"
     )
     state = checkpoint.read_checkpoint(tmp_path / "checkpoint.pt")
     assert all(torch.isfinite(value).all() for value in state["model"].values())
@@ -238,6 +239,20 @@ def test_a_diverging_run_blames_the_learning_rate(tmp_path: Path, rate: float, s
         quick(nn.Linear(1, 1), data, config=config, out=tmp_path)
     state = checkpoint.read_checkpoint(tmp_path / "checkpoint.pt")
     assert all(torch.isfinite(value).all() for value in state["model"].values())
+
+
+@pytest.mark.parametrize(
+    ("rate", "told"),
+    [
+        (1e30, "weights in weight are not finite numbers after step 1: .* learning rate is probably too high"),
+        (1e10, "after step 1: evaluate: 4 of 4 predictions .*: the inputs are finite, so the model diverged"),
+    ],
+)
+def test_an_evaluation_of_a_diverged_model_names_the_step(tmp_path: Path, rate: float, told: str) -> None:
+    data = [(torch.full((4, 1), 1e20), torch.tensor([0.0, 1.0, 0.0, 1.0]))]
+    config = TrainConfig(dense_optimizer="sgd", learning_rate=rate)
+    with pytest.raises(TrainingError, match=f"{told}.*with others choose another --out"):
+        quick(nn.Linear(1, 1), data, data, config=config, out=tmp_path)
 
 
 # --- refusals

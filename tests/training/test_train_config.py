@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from pocketrec.errors import UsageError
-from pocketrec.training import TrainConfig
+from pocketrec.training import TrainConfig, evaluate, train
 from pocketrec.training.schedule import evaluation_steps, learning_rate_factor
 
 
@@ -24,6 +26,8 @@ from pocketrec.training.schedule import evaluation_steps, learning_rate_factor
         ("threads", -1, "threads: must be a whole number of at least 1, got -1"),
         ("warmup_steps", -1, "warmup_steps: must be a whole number of at least 0, got -1"),
         ("seed", "7", "seed: must be a whole number of at least 0, got '7'"),
+        ("seed", 1 << 62, f"seed: must be at most {(1 << 62) - 1}, got {1 << 62}"),
+        ("threads", 1025, "threads: must be at most 1024, got 1025"),
         ("learning_rate", 0.0, "learning_rate: must be a finite number above 0, got 0.0"),
         ("embedding_learning_rate", -0.1, "embedding_learning_rate: must be a finite number above 0, got -0.1"),
         ("dense_learning_rate", float("nan"), "dense_learning_rate: must be a finite number above 0, got nan"),
@@ -42,10 +46,23 @@ def test_a_bad_field_is_named_with_its_rule_and_value(field: str, value: Any, me
     assert str(error.value) == message
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_cuda_is_refused_where_there_is_none() -> None:
-    with pytest.raises(UsageError, match="device: 'cuda' asks for CUDA"):
-        TrainConfig(device="cuda")
+@pytest.mark.parametrize(
+    "device",
+    [
+        "meta",
+        pytest.param("mps", marks=pytest.mark.skipif(torch.backends.mps.is_available(), reason="has MPS")),
+        pytest.param("xpu", marks=pytest.mark.skipif(torch.xpu.is_available(), reason="has XPU")),
+        pytest.param("cuda", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA")),
+    ],
+)
+def test_a_device_is_tried_when_training_starts(device: str, tmp_path: Path) -> None:
+    config = TrainConfig(device=device)  # readable on any machine
+    data = [(torch.zeros(2, 1), torch.tensor([0.0, 1.0]))]
+    with pytest.raises(UsageError, match=f"device: '{device}' cannot compute here"):
+        train(nn.Linear(1, 1), data, config=config, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(UsageError, match=f"device: '{device}' cannot compute here"):
+        evaluate(nn.Linear(1, 1), data, device=device)
 
 
 def test_it_is_frozen_and_keyword_only() -> None:
