@@ -35,7 +35,8 @@ def _add_model(group: Any) -> None:
     group.add_argument(
         "--ids",
         metavar="vocabulary|raw|filtered",
-        help="what the tables are asked for: rows of a vocabulary, raw ids, or raw ids that passed a compact filter",
+        help="what tables are asked for: rows of a vocabulary (full, hashing-trick), raw ids, or raw ids that passed a "
+        "compact filter of those seen often enough (robe's default)",
     )
     group.add_argument(
         "--min-count", type=int, metavar="N", help="times a value must be seen to be kept (default: as prepared)"

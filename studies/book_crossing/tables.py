@@ -71,14 +71,13 @@ def markdown(rows: Rows) -> str:
 
 
 def _main_table(chosen: Iterable[Cell]) -> str:
-    lines = [
-        "| embeddings | best of 6 trials | stored | compression | test AUC | steps to best |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
+    columns = ("embeddings", "best of 6 trials", "stored", "compression", "of min-count tables", "with id maps")
+    lines = [f"| {' | '.join(columns)} | test AUC | steps to best |", "|---|---|---:|---:|---:|---:|---:|---:|"]
     for cell in sorted(chosen, key=lambda c: (-c.mean("stored_bytes"), c.name)):
         lines.append(
             f"| {cell.name} | {_told(cell.settings)} | {_megabytes(cell.mean('stored_bytes'))} "
-            f"| {cell.mean('compression'):.3g}x | {_auc(cell)} | {cell.mean('steps_to_best'):,.0f} |"
+            f"| {_times(cell, 'compression')} | {_times(cell, 'compression_min_count')} "
+            f"| {_times(cell, 'compression_with_id_map')} | {_auc(cell)} | {cell.mean('steps_to_best'):,.0f} |"
         )
     return "\n".join(lines)
 
@@ -91,9 +90,14 @@ def _arms_text(rows: Rows) -> str:
     for cell in other_cells(rows, "arms") + other_cells(rows, "equal bytes"):
         lines.append(
             f"| {cell.name} | {_megabytes(cell.mean('stored_bytes'))} | {_megabytes(cell.mean('id_map_bytes'))} "
-            f"| {cell.mean('compression'):.3g}x | {cell.mean('compression_with_id_map'):.3g}x | {_auc(cell)} |"
+            f"| {_times(cell, 'compression')} | {_times(cell, 'compression_with_id_map')} | {_auc(cell)} |"
         )
     return "\n".join(lines)
+
+
+def _times(cell: Cell, column: str) -> str:
+    value = cell.mean(column)
+    return f"{value:,.0f}x" if value >= 99.5 else f"{value:.3g}x"
 
 
 def _auc(cell: Cell) -> str:

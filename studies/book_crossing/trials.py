@@ -62,7 +62,7 @@ def run_missing(trials: Iterable[Trial], data: Path, results: Path, about: Mappi
     missing = list({t.key: t for t in trials if t.key not in done}.values())
     _drop_torn_line(results)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, max_tasks_per_child=8) as pool:
+    with ProcessPoolExecutor(jobs, context) as pool:
         running = {pool.submit(_run, trial.settings, trial.seed, data): trial for trial in missing}
         for number, future in enumerate(as_completed(running), 1):
             trial, metrics = running[future], future.result()
