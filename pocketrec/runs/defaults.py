@@ -3,9 +3,9 @@
 Full tables learn fastest from Adagrad at a large rate, and overfit as soon as they meet a row again: early stopping
 ends them. A shared memory sums what many ids ask for, and wants Adam, a rate that falls, and several epochs.
 
-ROBE takes raw ids behind a filter: as good as a vocabulary, at a sixth of its bytes. They lie anywhere, so it hashes them
-with the mixing hash; the linear one spreads evenly only what is consecutive. The hashing trick takes a vocabulary: it
-keeps small tables exactly, and must know which those are.
+ROBE takes raw ids behind a filter: as good as a vocabulary, at a sixth of its bytes. They lie anywhere, so it hashes
+them with the mixing hash; the linear one spreads evenly only what is consecutive. The hashing trick takes a
+vocabulary: it keeps small tables exactly, and must know which those are.
 """
 
 from __future__ import annotations

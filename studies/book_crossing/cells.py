@@ -38,16 +38,14 @@ WIDE_TRIALS: tuple[Settings, ...] = (
     {"embedding_dim": 128} | ADAGRAD | _rates(0.03, 0.03),
     {"embedding_dim": 128} | ADAGRAD | _rates(0.02, 0.03),
 )
+ROBE = {"ids": "vocabulary", "hash": "linear", "embedding_dim": 64, "chunk_size": 16}
 ROBE_TRIALS: tuple[Settings, ...] = (
-    {"hash": "linear", "embedding_dim": 64, "chunk_size": 16} | ADAM | _rates(0.001, 0.001),
-    {"hash": "linear", "embedding_dim": 64, "chunk_size": 16} | ADAM | _rates(0.003, 0.001),
-    {"hash": "linear", "embedding_dim": 64, "chunk_size": 64} | ADAM | _rates(0.001, 0.001),
-    {"hash": "linear", "embedding_dim": 16, "chunk_size": 16} | ADAM | _rates(0.001, 0.001),
-    {"hash": "linear", "embedding_dim": 64, "chunk_size": 16} | ADAGRAD | _rates(0.05, 0.03),
-    {"hash": "linear", "embedding_dim": 64, "chunk_size": 16}
-    | ADAGRAD
-    | {"epochs": 3, "patience": 4}
-    | _rates(0.1, 0.03),
+    ROBE | ADAM | _rates(0.001, 0.001),
+    ROBE | ADAM | _rates(0.003, 0.001),
+    ROBE | {"chunk_size": 64} | ADAM | _rates(0.001, 0.001),
+    ROBE | {"embedding_dim": 16} | ADAM | _rates(0.001, 0.001),
+    ROBE | ADAGRAD | _rates(0.05, 0.03),
+    ROBE | ADAGRAD | {"epochs": 3, "patience": 4} | _rates(0.1, 0.03),
 )
 TRICK_TRIALS: tuple[Settings, ...] = (
     {"embedding_dim": 16} | ADAM | _rates(0.001, 0.001),
