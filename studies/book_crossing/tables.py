@@ -53,9 +53,10 @@ def tuned_cells(rows: Rows) -> list[Cell]:
 
 
 def other_cells(rows: Rows, phase: str) -> list[Cell]:
-    """The cells of an untuned phase, in the order they were run."""
+    """The cells of an untuned phase that ran with every seed, in the order they were run."""
     names = list(dict.fromkeys(row["cell"] for row in rows if row["phase"] == phase))
-    return [Cell(name, {}, [row for row in rows if row["cell"] == name]) for name in names]
+    found = [Cell(name, {}, [row for row in rows if row["cell"] == name]) for name in names]
+    return [cell for cell in found if len(cell.runs) == len(cells.SEEDS)]
 
 
 def _runs(rows: Rows, cell: str, settings: Mapping[str, object]) -> Rows:
