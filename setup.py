@@ -17,8 +17,8 @@ def extensions() -> tuple[list, type]:
 
     kernel = CppExtension(
         "pocketrec._C",
-        ["pocketrec/kernels/cpu/lookup.cpp"],
-        extra_compile_args=["-O3", "-std=c++17", "-DTORCH_TARGET_VERSION=0x020b000000000000"],
+        ["pocketrec/kernels/cpu/lookup.cpp", "pocketrec/kernels/cpu/backward.cpp"],
+        extra_compile_args=["-O3", "-fno-math-errno", "-std=c++17", "-DTORCH_TARGET_VERSION=0x020b000000000000"],
         py_limited_api=True,
     )
     kernel.optional = True

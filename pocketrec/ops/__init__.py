@@ -1,6 +1,25 @@
 """The op contract (floor 2): layout, checks, reference, registration. Kernels a floor below, schemes above."""
 
+from pocketrec.ops.deferred import Batch, Waiting, lookup_deferred
 from pocketrec.ops.layout import FeatureLayout, Mode, Rule, Sign
-from pocketrec.ops.lookup import lookup, lookup_row_sparse
+from pocketrec.ops.lookup import lookup
+from pocketrec.ops.quantize import quantize
+from pocketrec.ops.row_sparse import lookup_row_sparse
+from pocketrec.ops.update import Constants, Update, new_scratch, step_
 
-__all__ = ["FeatureLayout", "Mode", "Rule", "Sign", "lookup", "lookup_row_sparse"]
+__all__ = [
+    "Batch",
+    "Constants",
+    "FeatureLayout",
+    "Mode",
+    "Rule",
+    "Sign",
+    "Update",
+    "Waiting",
+    "lookup",
+    "lookup_deferred",
+    "lookup_row_sparse",
+    "new_scratch",
+    "quantize",
+    "step_",
+]

@@ -1,18 +1,19 @@
 """Refuse bad arguments before a kernel reads them: argument, rule, value got, what to do.
 
-Runs inside the registered op, where looking at data does not break `torch.compile(fullgraph=True)`.
+Shapes, types and devices are looked at here. Values are looked at inside the registered op, where that does not break
+`torch.compile(fullgraph=True)`: `is_sound` of the C++ kernel finds in one pass whether anything is wrong, and
+`explain` says what. On CUDA, values are checked on the device (see `pocketrec.kernels.gpu.check`).
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from pocketrec import hashing
 from pocketrec.errors import UsageError
-from pocketrec.ops.layout import FeatureLayout, from_tensor
+from pocketrec.ops import reference
+from pocketrec.ops.layout import SCALE_BLOCK, FeatureLayout, Mode, Rule, Sign, from_tensor
 
 
 def check_devices(memory: Tensor, **others: Tensor | None) -> None:
@@ -23,35 +24,21 @@ def check_devices(memory: Tensor, **others: Tensor | None) -> None:
             raise UsageError(f"{name} on {tensor.device}, but the memory is on {memory.device}: {advice}")
 
 
-def check(
-    kernel: Any,
-    memory: Tensor,
-    indices: Tensor,
-    offsets: Tensor | None,
-    weights: Tensor | None,
-    layout: Tensor,
-    width: int,
-    names: str,
-) -> None:
-    """Raise ValueError on anything a lookup could not serve; `kernel` finds the first bad id."""
-    _check_tensors(memory, indices, offsets, weights, layout)
-    _check_layout(memory, weights, layout, width)
-    check_bags(indices, offsets, weights, len(layout))
-    position = kernel.first_bad_id(indices, offsets, layout)
-    if position >= 0:
-        raise UsageError(_describe_bad_id(position, indices, offsets, layout, names))
-
-
 def _require(holds: bool, message: str) -> None:
     if not holds:
         raise UsageError(message)
 
 
-def _check_tensors(
-    memory: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None, layout: Tensor
+def check_tensors(
+    memory: Tensor,
+    indices: Tensor,
+    offsets: Tensor | None,
+    weights: Tensor | None,
+    layout: Tensor,
+    scales: Tensor | None = None,
 ) -> None:
-    _require(memory.is_floating_point(), f"the memory must hold floating-point numbers, got {memory.dtype}")
-    _require(memory.is_contiguous(), "the memory must be contiguous: call .contiguous() on it")
+    """Raise ValueError on a wrong type, shape or stride."""
+    _check_memory(memory, scales)
     for name, tensor in (("ids", indices), ("offsets", offsets), ("layout", layout)):
         if tensor is not None:
             _require(tensor.dtype == torch.int64, f"{name} must be int64, got {tensor.dtype}: convert with .long()")
@@ -60,35 +47,54 @@ def _check_tensors(
         layout.dim() == 2 and layout.shape[1] == len(FeatureLayout._fields),
         f"layout must have shape (F, {len(FeatureLayout._fields)}), got {tuple(layout.shape)}",
     )
+    _check_shapes(indices, offsets, weights, layout.shape[0])
     if weights is not None:
-        _require(
-            weights.dtype == memory.dtype,
-            f"per_sample_weights must be {memory.dtype} like the memory, got {weights.dtype}",
-        )
+        dtype = memory.dtype if scales is None else scales.dtype
+        _require(weights.dtype == dtype, f"per_sample_weights must be {dtype} like the rows, got {weights.dtype}")
         _require(weights.is_contiguous(), "per_sample_weights must be contiguous: call .contiguous() on it")
 
 
-def _check_layout(memory: Tensor, weights: Tensor | None, layout: Tensor, width: int) -> None:
-    """The memory reaches as far as the layout reads, and the features' columns tile the output."""
-    columns = dict(zip(FeatureLayout._fields, layout.T, strict=True))
-    needed = int((columns["base"] + columns["span"]).max()) if len(layout) else 0
-    _require(needed <= memory.numel(), f"the layout reads {needed} slots but the memory has only {memory.numel()}")
-    ends = columns["dim"].cumsum(0)
-    tiled = torch.equal(columns["column"] + columns["dim"], ends) and (int(ends[-1]) if len(layout) else 0) == width
-    _require(tiled, f"the features' columns must follow one another and be {width} wide together")
-    if weights is not None:
-        _require(not columns["mode"].any(), "per_sample_weights work with sum pooling only, got mean or max")
+def check_states(
+    memory: Tensor, grad: Tensor, scratch: Tensor, first: Tensor | None, second: Tensor | None, samples: int
+) -> None:
+    """Raise ValueError unless the gradient has a row a sample and the optimiser's arrays a place a slot."""
+    _require(
+        grad.dim() == 2 and grad.shape[0] == samples and grad.dtype == memory.dtype,
+        f"grad must be {memory.dtype} with {samples} rows, got {grad.dtype} of shape {tuple(grad.shape)}",
+    )
+    check_devices(memory, grad=grad, scratch=scratch, first=first, second=second)
+    for name, array in (("scratch", scratch), ("first", first), ("second", second)):
+        if array is not None:
+            fits = array.numel() == memory.numel() and array.is_contiguous()
+            _require(fits, f"{name} must be contiguous, one number a slot ({memory.numel()}), got {tuple(array.shape)}")
 
 
-def check_bags(indices: Tensor, offsets: Tensor | None, weights: Tensor | None, features: int) -> None:
-    """Raise ValueError unless ids, offsets and weights have the shapes of `features` features."""
+def _check_memory(memory: Tensor, scales: Tensor | None) -> None:
+    if scales is None:
+        _require(memory.is_floating_point(), f"the memory must hold floating-point numbers, got {memory.dtype}")
+    else:
+        blocks = -(-memory.numel() // SCALE_BLOCK)
+        _require(memory.dtype == torch.int8, f"a memory with scales must be int8, got {memory.dtype}")
+        _require(
+            scales.shape == (blocks,) and scales.dtype == torch.float32 and scales.is_contiguous(),
+            f"scales must be contiguous float32 of shape ({blocks},), one for {SCALE_BLOCK} slots, "
+            f"got {scales.dtype} of shape {tuple(scales.shape)}",
+        )
+    _require(memory.is_contiguous(), "the memory must be contiguous: call .contiguous() on it")
+
+
+def _check_shapes(indices: Tensor, offsets: Tensor | None, weights: Tensor | None, features: int) -> None:
     if offsets is None:
         _require(
             indices.dim() == 2 and indices.shape[1] == features,
             f"ids must have shape (B, {features}), one column a feature, got {tuple(indices.shape)}",
         )
     else:
-        _check_offsets(indices, offsets, features)
+        _require(indices.dim() == 1, f"ids of bags must be 1-D, got shape {tuple(indices.shape)}")
+        _require(
+            offsets.dim() == 1 and len(offsets) >= 1 and (len(offsets) - 1) % max(features, 1) == 0,
+            f"offsets must be 1-D with F*B+1 entries for F={features} features, got shape {tuple(offsets.shape)}",
+        )
     if weights is not None:
         _require(
             weights.shape == indices.shape,
@@ -96,12 +102,59 @@ def check_bags(indices: Tensor, offsets: Tensor | None, weights: Tensor | None, 
         )
 
 
-def _check_offsets(indices: Tensor, offsets: Tensor, features: int) -> None:
-    _require(indices.dim() == 1, f"ids of bags must be 1-D, got shape {tuple(indices.shape)}")
-    _require(
-        offsets.dim() == 1 and len(offsets) >= 1 and (len(offsets) - 1) % max(features, 1) == 0,
-        f"offsets must be 1-D with F*B+1 entries for F={features} features, got shape {tuple(offsets.shape)}",
-    )
+def check_bags(indices: Tensor, offsets: Tensor | None, weights: Tensor | None, features: int) -> None:
+    """Raise ValueError unless ids, offsets and weights describe bags of `features` features."""
+    _check_shapes(indices, offsets, weights, features)
+    if offsets is not None:
+        _check_offsets(indices, offsets)
+
+
+def explain(
+    memory: Tensor,
+    indices: Tensor,
+    offsets: Tensor | None,
+    weighted: bool,
+    layout: Tensor,
+    width: int,
+    names: str,
+) -> None:
+    """Raise ValueError on values that a lookup could not serve, naming the first."""
+    _check_layout(memory, weighted, layout, width)
+    if offsets is not None:
+        _check_offsets(indices, offsets)
+    position = reference.first_bad_id(indices, offsets, layout)
+    if position >= 0:
+        raise UsageError(_describe_bad_id(position, indices, offsets, layout, names))
+
+
+def _check_layout(memory: Tensor, weighted: bool, layout: Tensor, width: int) -> None:
+    """The memory reaches as far as the layout reads, and the features' columns tile the output."""
+    column = 0
+    for feature in from_tensor(layout):
+        _check_feature(feature, memory.numel())
+        tiled = feature.column == column
+        column += feature.dim
+        _require(tiled, f"the features' columns must follow one another and be {width} wide together")
+        if weighted:
+            _require(feature.mode == Mode.SUM, "per_sample_weights work with sum pooling only, got mean or max")
+    _require(column == width, f"the features' columns must follow one another and be {width} wide together")
+
+
+def _check_feature(f: FeatureLayout, slots: int) -> None:
+    """Every start and every run lies in the feature's region, and that in the memory."""
+    known = f.rule in iter(Rule) and f.mode in iter(Mode) and f.sign in iter(Sign)
+    positive = min(f.dim, f.chunk, f.align, f.places) >= 1 and f.base >= 0
+    _require(known and positive, f"no such layout: {f}")
+    needed = f.base + f.span
+    _require(needed <= slots, f"the layout reads {needed} slots but the memory has only {slots}")
+    longest = min(f.chunk, f.dim)
+    _require(f.span >= longest, f"a region of {f.span} slots is shorter than a chunk of {longest}")
+    starts = (f.places - 1) * f.align < f.span
+    served = f.num_embeddings <= f.places if f.rule == Rule.DIRECT else f.places < hashing.SLOT_LIMIT
+    _require(starts and served, f"the layout's rows lie outside its region: {f}")
+
+
+def _check_offsets(indices: Tensor, offsets: Tensor) -> None:
     first, last = int(offsets[0]), int(offsets[-1])
     _require(
         first == 0 and last == len(indices),

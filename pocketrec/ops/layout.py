@@ -20,6 +20,9 @@ import torch
 from torch import Tensor
 
 
+SCALE_BLOCK = 64  # slots of an int8 memory that share a scale; kScaleBlock in kernels/cpu/slots.h is the same
+
+
 class Rule(IntEnum):
     DIRECT, MIXING, LINEAR = range(3)
 

@@ -1,7 +1,8 @@
 """The one op: hash, gather, weigh and pool all features of a batch, and its gradients.
 
-`torch.ops.pocketrec.lookup` checks its arguments in its own body, then calls the C++ kernel, or the reference where
-there is none. `lookup` wraps it; `lookup_row_sparse` is the same lookup whose gradient is row-sparse (full tables).
+`torch.ops.pocketrec.lookup` checks its arguments in its own body, then calls the fastest kernel there is. `lookup` wraps
+it; `lookup_row_sparse` (row_sparse.py) is the same lookup whose gradient is row-sparse, `lookup_deferred` (update.py) the
+one whose gradient waits for an optimiser fused with it.
 """
 
 from __future__ import annotations
@@ -10,25 +11,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from pocketrec import kernels
 from pocketrec.ops import checks, reference
-from pocketrec.ops.layout import FeatureLayout
+from pocketrec.ops.dispatch import check_values, kernel_for
+from pocketrec.ops.library import BATCH, library
 
-_library = torch.library.Library("pocketrec", "DEF")
-_BATCH = "Tensor indices, Tensor? offsets, Tensor? weights, Tensor layout"
-_library.define(f"lookup(Tensor memory, {_BATCH}, int width, str names='') -> Tensor")
-_library.define(f"lookup_backward(Tensor grad, Tensor memory, {_BATCH}) -> Tensor")
-_library.define(
+library.define(f"lookup(Tensor memory, {BATCH}, int width, str names='', Tensor? scales=None) -> Tensor")
+library.define(f"lookup_backward(Tensor grad, Tensor memory, {BATCH}) -> Tensor")
+library.define(
     "lookup_backward_weights(Tensor grad, Tensor memory, Tensor indices, Tensor? offsets, Tensor layout) -> Tensor"
 )
-
-
-def _kernel(memory: Tensor) -> Any:
-    """The fastest implementation for this memory; each offers the functions of `reference`."""
-    built_for = memory.device.type == "cpu" and memory.dtype in (torch.float32, torch.float64)
-    return (kernels.cpu() if built_for else None) or reference
 
 
 def _lookup(
@@ -39,22 +31,25 @@ def _lookup(
     layout: Tensor,
     width: int,
     names: str = "",
+    scales: Tensor | None = None,
 ) -> Tensor:
-    kernel = _kernel(memory)
-    checks.check(kernel, memory, indices, offsets, weights, layout, width, names)
-    return kernel.lookup(memory, indices, offsets, weights, layout, width)
+    checks.check_tensors(memory, indices, offsets, weights, layout, scales)
+    check_values(memory, indices, offsets, weights, layout, width, names)
+    out: Tensor = kernel_for(memory).lookup(memory, indices, offsets, weights, layout, width, scales)
+    return out
 
 
 def _lookup_backward(
     grad: Tensor, memory: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None, layout: Tensor
 ) -> Tensor:
-    return _kernel(memory).lookup_backward(grad.contiguous(), memory, indices, offsets, weights, layout)
+    own: Tensor = kernel_for(memory).lookup_backward(grad.contiguous(), memory, indices, offsets, weights, layout)
+    return own
 
 
 def _lookup_backward_weights(
     grad: Tensor, memory: Tensor, indices: Tensor, offsets: Tensor | None, layout: Tensor
 ) -> Tensor:
-    own = _kernel(memory).lookup_backward_weights(grad.contiguous(), memory, indices, offsets, layout)
+    own: Tensor = kernel_for(memory).lookup_backward_weights(grad.contiguous(), memory, indices, offsets, layout)
     return own.view(indices.shape)
 
 
@@ -63,10 +58,10 @@ for _name, _function in (
     ("lookup_backward", _lookup_backward),
     ("lookup_backward_weights", _lookup_backward_weights),
 ):
-    _library.impl(_name, _function, "CompositeExplicitAutograd")
+    library.impl(_name, _function, "CompositeExplicitAutograd")
 
 
-@torch.library.register_fake("pocketrec::lookup", lib=_library)
+@torch.library.register_fake("pocketrec::lookup", lib=library)
 def _(
     memory: Tensor,
     indices: Tensor,
@@ -75,18 +70,20 @@ def _(
     layout: Tensor,
     width: int,
     names: str = "",
+    scales: Tensor | None = None,
 ) -> Tensor:
-    return memory.new_empty(reference.num_samples(indices, offsets, layout), width)
+    like = memory if scales is None else scales
+    return like.new_empty(reference.num_samples(indices, offsets, layout), width)
 
 
-@torch.library.register_fake("pocketrec::lookup_backward", lib=_library)
+@torch.library.register_fake("pocketrec::lookup_backward", lib=library)
 def _(
     grad: Tensor, memory: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None, layout: Tensor
 ) -> Tensor:
     return memory.new_empty(memory.shape)
 
 
-@torch.library.register_fake("pocketrec::lookup_backward_weights", lib=_library)
+@torch.library.register_fake("pocketrec::lookup_backward_weights", lib=library)
 def _(grad: Tensor, memory: Tensor, indices: Tensor, offsets: Tensor | None, layout: Tensor) -> Tensor:
     return memory.new_empty(indices.shape)
 
@@ -102,10 +99,10 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_memory = torch.ops.pocketrec.lookup_backward(grad, memory, indices, offsets, weights, layout)
     if ctx.needs_input_grad[3]:
         grad_weights = torch.ops.pocketrec.lookup_backward_weights(grad, memory, indices, offsets, layout)
-    return grad_memory, None, None, grad_weights, None, None, None
+    return grad_memory, None, None, grad_weights, None, None, None, None
 
 
-torch.library.register_autograd("pocketrec::lookup", _differentiate, setup_context=_save, lib=_library)
+torch.library.register_autograd("pocketrec::lookup", _differentiate, setup_context=_save, lib=library)
 
 
 def _refuse_twice(ctx: Any, grad: Tensor) -> Any:
@@ -113,7 +110,7 @@ def _refuse_twice(ctx: Any, grad: Tensor) -> Any:
 
 
 for _name in ("lookup_backward", "lookup_backward_weights"):
-    torch.library.register_autograd(f"pocketrec::{_name}", _refuse_twice, lib=_library)
+    torch.library.register_autograd(f"pocketrec::{_name}", _refuse_twice, lib=library)
 
 
 def lookup(
@@ -124,81 +121,30 @@ def lookup(
     layout: Tensor,
     width: int,
     names: str = "",
+    scales: Tensor | None = None,
 ) -> Tensor:
     """Pooled rows of every feature, side by side: (B, width), differentiable in `memory` and `weights`.
 
     Args:
-        memory: (M,) or any contiguous shape of M slots, floating point.
+        memory: (M,) or any contiguous shape of M slots: float32, float64, bfloat16 or float16; or int8 with `scales`.
         indices: int64 ids: (B, F), one a feature, where `offsets` is None; else (N,), all bags of feature 0, then
             all bags of feature 1, ...
         offsets: int64 (F*B + 1,), where each bag starts and, last, N; bag f*B + b belongs to feature f, sample b.
-        weights: of the shape of `indices` and the dtype of `memory`: multiplies each row of a sum.
+        weights: of the shape of `indices`, the dtype of the rows: multiplies each row of a sum. Under autocast,
+            where it is often in half precision, it is converted.
         layout: int64 (F, 18), the rows of `FeatureLayout`.
         width: total output columns.
         names: features' names, one a line, for error messages.
+        scales: float32 (ceil(M / 64),) of an int8 memory (see `quantize`); the rows are float32 then. No gradient.
 
     Raises:
         ValueError: an id outside its table, offsets that fall or do not span the ids, a wrong shape, dtype or device.
 
-    Equivalent to: `pocketrec.ops.reference.lookup`.
+    Half precisions are summed in float32 and rounded once. Equivalent to: `pocketrec.ops.reference.lookup`.
     """
-    checks.check_devices(memory, ids=indices, offsets=offsets, per_sample_weights=weights, layout=layout)
-    return torch.ops.pocketrec.lookup(memory, indices, offsets, weights, layout, width, names)
-
-
-class _RowSparse(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        table: Tensor,
-        indices: Tensor,
-        offsets: Tensor | None,
-        weights: Tensor | None,
-        layout: Tensor,
-        width: int,
-        names: str,
-    ) -> Tensor:
-        ctx.save_for_backward(table, indices, offsets, weights, layout)
-        return torch.ops.pocketrec.lookup(table, indices, offsets, weights, layout, width, names)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        grad = grads[0].contiguous()
-        table, indices, offsets, weights, layout = ctx.saved_tensors
-        grad_table = grad_weights = None
-        if ctx.needs_input_grad[0]:
-            values = _kernel(table).lookup_backward_rows(grad, table, indices, offsets, weights, layout, table.shape[1])
-            rows = _table_rows(indices, offsets, layout)
-            grad_table = torch.sparse_coo_tensor(rows[None], values, table.shape, check_invariants=False)
-        if ctx.needs_input_grad[3]:
-            grad_weights = _lookup_backward_weights(grad, table, indices, offsets, layout)
-        return grad_table, None, None, grad_weights, None, None, None
-
-
-def _table_rows(indices: Tensor, offsets: Tensor | None, layout: Tensor) -> Tensor:
-    """The row of the (R, D) table that serves each id, (N,), where all features are directly addressed."""
-    base, dim = FeatureLayout._fields.index("base"), FeatureLayout._fields.index("dim")
-    first_rows = layout[:, base] // layout[:, dim]
-    if offsets is None:
-        return (indices + first_rows).reshape(-1)
-    samples = (offsets.numel() - 1) // max(len(layout), 1)
-    lengths = offsets[::samples].diff() if samples else torch.zeros_like(first_rows)
-    return indices + first_rows.repeat_interleave(lengths)
-
-
-def lookup_row_sparse(
-    table: Tensor,
-    indices: Tensor,
-    offsets: Tensor | None,
-    weights: Tensor | None,
-    layout: Tensor,
-    width: int,
-    names: str = "",
-) -> Tensor:
-    """`lookup` into an (R, D) table of directly addressed rows, with a row-sparse gradient (sparse COO, uncoalesced).
-
-    A dense gradient would be as large as the tables. Arguments and errors as `lookup`.
-    """
-    checks.check_devices(table, ids=indices, offsets=offsets, per_sample_weights=weights, layout=layout)
-    return _RowSparse.apply(table, indices, offsets, weights, layout, width, names)
+    checks.check_devices(
+        memory, ids=indices, offsets=offsets, per_sample_weights=weights, layout=layout, scales=scales
+    )
+    if weights is not None and torch.is_autocast_enabled(memory.device.type):
+        weights = weights.to(memory.dtype if scales is None else scales.dtype)
+    return torch.ops.pocketrec.lookup(memory, indices, offsets, weights, layout, width, names, scales)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pocketrec import hashing
-from pocketrec.ops.layout import FeatureLayout, Mode, Rule, Sign, from_tensor
+from pocketrec.ops.layout import SCALE_BLOCK, FeatureLayout, Mode, Rule, Sign, from_tensor
 
 
 def starts_and_signs(feature: FeatureLayout, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,11 +52,13 @@ def accumulator(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype.itemsize < 4 else dtype
 
 
-def rows(memory: Tensor, feature: FeatureLayout, ids: Tensor) -> Tensor:
+def rows(memory: Tensor, feature: FeatureLayout, ids: Tensor, scales: Tensor | None = None) -> Tensor:
     """The (n, D) rows of one feature's table, at least in float32; differentiable in `memory` (M,)."""
     slots, signs = slots_and_signs(feature, ids)
-    values = memory.reshape(-1).index_select(0, slots.reshape(-1)).view(slots.shape)
-    return values.to(accumulator(memory.dtype)) * signs
+    values = memory.reshape(-1).index_select(0, slots.reshape(-1)).to(accumulator(memory.dtype))
+    if scales is not None:
+        values = values * scales.index_select(0, slots.reshape(-1) // SCALE_BLOCK)
+    return values.view(slots.shape) * signs
 
 
 def bags(indices: Tensor, offsets: Tensor | None, layout: Tensor) -> Iterator[tuple[FeatureLayout, Tensor, Tensor]]:
@@ -100,7 +102,13 @@ def _winners(values: Tensor, samples: Tensor, ids: Tensor, feature: FeatureLayou
 
 
 def _parts(
-    memory: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None, layout: Tensor, num_samples: int
+    memory: Tensor,
+    indices: Tensor,
+    offsets: Tensor | None,
+    weights: Tensor | None,
+    layout: Tensor,
+    num_samples: int,
+    scales: Tensor | None = None,
 ) -> Iterator[tuple[FeatureLayout, Tensor, Tensor, Tensor, Tensor]]:
     """For each feature: layout, positions, samples, rows (n, D) and the factor of each row or element.
 
@@ -109,7 +117,7 @@ def _parts(
     flat = indices.reshape(-1)
     for feature, positions, samples in bags(indices, offsets, layout):
         ids = flat.index_select(0, positions)
-        values = rows(memory, feature, ids)
+        values = rows(memory, feature, ids, scales)
         if feature.mode == Mode.MAX:
             winners = _winners(values, samples, ids, feature, num_samples)
             values, factors = values.masked_fill(~winners, 0), winners.to(values.dtype)
@@ -126,26 +134,39 @@ def num_samples(indices: Tensor, offsets: Tensor | None, layout: Tensor) -> int:
 
 
 def lookup(
-    memory: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None, layout: Tensor, width: int
+    memory: Tensor,
+    indices: Tensor,
+    offsets: Tensor | None,
+    weights: Tensor | None,
+    layout: Tensor,
+    width: int,
+    scales: Tensor | None = None,
 ) -> Tensor:
     """All features' pooled rows side by side, (B, width). Differentiable in `memory`, `weights` by autograd."""
     samples = num_samples(indices, offsets, layout)
-    pooled = [memory.new_zeros(samples, 0)]
-    for feature, _, owner, values, factors in _parts(memory, indices, offsets, weights, layout, samples):
+    dtype = memory.dtype if scales is None else scales.dtype
+    pooled = [memory.new_zeros(samples, 0, dtype=dtype)]
+    for feature, _, owner, values, factors in _parts(memory, indices, offsets, weights, layout, samples, scales):
         pooled.append(values.new_zeros(samples, feature.dim).index_add(0, owner, values * factors))
-    return torch.cat([column.to(memory.dtype) for column in pooled], dim=1)
+    return torch.cat([column.to(dtype) for column in pooled], dim=1)
 
 
 def lookup_backward(
-    grad: Tensor, memory: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None, layout: Tensor
+    grad: Tensor,
+    memory: Tensor,
+    indices: Tensor,
+    offsets: Tensor | None,
+    weights: Tensor | None,
+    layout: Tensor,
+    rounded: bool = True,
 ) -> Tensor:
-    """The gradient to the memory, of its shape. Equivalent to autograd through `lookup`."""
+    """The gradient to the memory, of its shape; of half precision only when `rounded`. As autograd through `lookup`."""
     flat, grad_memory = indices.reshape(-1), memory.new_zeros(memory.numel(), dtype=accumulator(memory.dtype))
     for feature, positions, owner, _, factors in _parts(memory, indices, offsets, weights, layout, grad.shape[0]):
         slots, signs = slots_and_signs(feature, flat.index_select(0, positions))
         own = grad[:, feature.column : feature.column + feature.dim].index_select(0, owner) * factors * signs
         grad_memory.index_add_(0, slots.reshape(-1), own.reshape(-1))
-    return grad_memory.to(memory.dtype).view(memory.shape)
+    return (grad_memory.to(memory.dtype) if rounded else grad_memory).view(memory.shape)
 
 
 def lookup_backward_rows(

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "row.h"
+#include "slots.h"
 
 namespace pocketrec {
 
@@ -10,9 +11,9 @@ template <class T>
 struct Bags {
   const int64_t* indices;
   const int64_t* offsets;  // null: one id a bag
-  const T* weights;        // null: all ones
+  const OutOf<T>* weights;  // null: all ones
   const Feature* features;
-  int64_t num_samples, num_features, width;
+  int64_t num_ids, num_samples, num_features, width;
 
   int64_t begin(int64_t sample, int64_t feature) const {
     return offsets ? offsets[feature * num_samples + sample] : sample * num_features + feature;
@@ -20,9 +21,11 @@ struct Bags {
   int64_t end(int64_t sample, int64_t feature) const {
     return offsets ? offsets[feature * num_samples + sample + 1] : sample * num_features + feature + 1;
   }
-  T weight(int64_t position) const { return weights ? weights[position] : T(1); }
+  SumOf<T> weight(int64_t position) const {
+    return weights ? static_cast<SumOf<T>>(weights[position]) : SumOf<T>(1);
+  }
 
-  // The ids that the mean divides by: all but padding.
+  // The ids that count, and that the mean divides by: all but padding.
   int64_t count(const Feature& f, int64_t first, int64_t last) const {
     if (f.padding < 0) return last - first;
     int64_t kept = 0;
@@ -31,10 +34,8 @@ struct Bags {
   }
 
   // What each id of a sum or mean bag is multiplied by, weights apart.
-  T pool_factor(const Feature& f, int64_t first, int64_t last) const {
-    if (f.mode != kMean) return T(1);
-    const int64_t kept = count(f, first, last);
-    return kept ? T(1) / T(kept) : T(0);
+  SumOf<T> pool_factor(const Feature& f, int64_t kept) const {
+    return f.mode == kMean && kept ? SumOf<T>(1) / SumOf<T>(kept) : SumOf<T>(1);
   }
 };
 

@@ -1,87 +1,130 @@
 // out[b, columns of f] = pool over the bag's ids of weight * row.
+//
+// Rows pass through a ring: entering it, a row's chunks are hashed and its cache lines asked for; by the time it leaves and
+// is read, they have come. Sums are kept in `sum_`, one row wide, and rounded once.
 #pragma once
 #include <cstring>
-#include <limits>
+#include <vector>
 
 #include "bags.h"
+#include "maximum.h"
+#include "stream.h"
 
 namespace pocketrec {
 
+constexpr int64_t kRing = 8;             // segments of rows on their way, at most
+constexpr int64_t kSegmentChunks = 128;  // of one segment
+constexpr int64_t kLinesOnTheirWay = 64;
+constexpr int64_t kStreamed = 16;  // runs shorter than this are gathered before they are streamed
+
 template <class T>
-inline void copy_row(const Feature& f, const T* memory, int64_t id, T* out) {
-  for_each_piece(f, id, [&](const Piece& p, const Signs& signs) {
-    const T* from = memory + p.slot;
-    T* to = out + p.element;
-    if (f.sign == kUnsigned) {
-      for (int64_t i = 0; i < p.length; ++i) to[i] = from[i];
-    } else {
-      for (int64_t i = 0; i < p.length; ++i) to[i] = signs(p.element + i) * from[i];
+class Forward {
+ public:
+  using Sum = SumOf<T>;
+  using Out = OutOf<T>;
+
+  Forward(const Bags<T>& bags, const Memory<T>& memory, Out* out, bool stream)
+      : bags_(bags), memory_(memory), out_(out), stream_(stream), sum_(bags.width), maximum_(bags.width) {}
+
+  void samples(int64_t first, int64_t last) {
+    for (int64_t b = first; b < last; ++b)
+      for (int64_t j = 0; j < bags_.num_features; ++j) bag(bags_.features[j], bags_.begin(b, j), bags_.end(b, j), out_ + b * bags_.width);
+    while (read_ < entered_) leave();
+    if (stream_) stream_fence();
+  }
+
+ private:
+  // Some chunks of one row, and what becomes of them.
+  struct Segment {
+    const Feature* feature;
+    int64_t id, element, end;
+    Sum factor;
+    bool first, last;  // of its bag
+    Out* out;
+    int64_t lines;
+    Start starts[kSegmentChunks];
+  };
+
+  void bag(const Feature& f, int64_t first, int64_t last, Out* sample) {
+    Out* out = sample + f.column;
+    if (f.mode == kMax) {
+      maximum_.of_bag(bags_, f, memory_, first, last);
+      return emit(maximum_.values(), out, f.dim);
     }
-  });
-}
-
-template <class T>
-inline void add_row(const Feature& f, const T* memory, int64_t id, T factor, T* out) {
-  for_each_piece(f, id, [&](const Piece& p, const Signs& signs) {
-    const T* from = memory + p.slot;
-    T* to = out + p.element;
-    if (f.sign == kUnsigned) {
-      for (int64_t i = 0; i < p.length; ++i) to[i] += factor * from[i];
-    } else {
-      for (int64_t i = 0; i < p.length; ++i) to[i] += factor * signs(p.element + i) * from[i];
-    }
-  });
-}
-
-// Keeps the running maximum of a bag in `out` and which id gave it: the first of ties, and NaN wins, as in torch.
-template <class T>
-inline void max_row(const Feature& f, const T* memory, int64_t position, int64_t id, T* out, int64_t* winner) {
-  for_each_piece(f, id, [&](const Piece& p, const Signs& signs) {
-    for (int64_t i = 0; i < p.length; ++i) {
-      const int64_t e = p.element + i;
-      const T value = signs(e) * memory[p.slot + i];
-      const bool held_nan = out[e] != out[e];
-      if (winner[e] < 0 || (!held_nan && !(value <= out[e]))) {
-        out[e] = value;
-        winner[e] = position;
-      }
-    }
-  });
-}
-
-template <class T>
-inline void max_bag(const Bags<T>& bags, const Feature& f, const T* memory, int64_t first, int64_t last, T* out, int64_t* winner) {
-  std::fill(out, out + f.dim, T(0));
-  std::fill(winner, winner + f.dim, int64_t(-1));
-  for (int64_t i = first; i < last; ++i)
-    if (bags.indices[i] != f.padding) max_row(f, memory, i, bags.indices[i], out, winner);
-}
-
-template <class T>
-inline void forward_bag(const Bags<T>& bags, const Feature& f, const T* memory, int64_t first, int64_t last, T* out) {
-  const bool single = last - first == 1 && bags.indices[first] != f.padding && !bags.weights;
-  if (single) return copy_row(f, memory, bags.indices[first], out);
-  std::fill(out, out + f.dim, T(0));
-  const T pool = bags.pool_factor(f, first, last);
-  for (int64_t i = first; i < last; ++i)
-    if (bags.indices[i] != f.padding) add_row(f, memory, bags.indices[i], pool * bags.weight(i), out);
-}
-
-template <class T>
-void forward(const Bags<T>& bags, const T* memory, int64_t first_sample, int64_t last_sample, T* out) {
-  std::vector<int64_t> winner(bags.width);
-  for (int64_t b = first_sample; b < last_sample; ++b) {
-    for (int64_t j = 0; j < bags.num_features; ++j) {
-      const Feature& f = bags.features[j];
-      const int64_t first = bags.begin(b, j), last = bags.end(b, j);
-      T* to = out + b * bags.width + f.column;
-      if (f.mode == kMax) {
-        max_bag(bags, f, memory, first, last, to, winner.data());
-      } else {
-        forward_bag(bags, f, memory, first, last, to);
-      }
+    int64_t left = bags_.count(f, first, last);
+    if (left == 0) return std::fill(out, out + f.dim, Out(0));
+    const Sum pool = bags_.pool_factor(f, left);
+    bool first_row = true;
+    for (int64_t i = first; i < last; ++i) {
+      if (bags_.indices[i] == f.padding) continue;
+      --left;
+      add_row(f, bags_.indices[i], pool * bags_.weight(i), first_row, left == 0, out);
+      first_row = false;
     }
   }
-}
+
+  void add_row(const Feature& f, int64_t id, Sum factor, bool first, bool last, Out* out) {
+    const int64_t chunks = f.num_chunks(), chunk_bytes = f.chunk * sizeof(T);
+    for (int64_t done = 0; done < chunks; done += kSegmentChunks) {
+      const int64_t count = std::min(chunks - done, kSegmentChunks);
+      const int64_t lines = count * (chunk_bytes / 64 + 1);
+      while (read_ < entered_ && (entered_ - read_ == kRing || on_their_way_ + lines > kLinesOnTheirWay)) leave();
+      Segment& s = ring_[entered_++ % kRing];
+      s.feature = &f, s.id = id, s.element = done * f.chunk, s.end = std::min(f.dim, (done + count) * f.chunk);
+      s.factor = factor, s.first = first, s.last = last, s.out = out, s.lines = lines;
+      hash_chunks(f, id, done, count, s.starts);
+      for (int64_t c = 0; c < count; ++c) prefetch(memory_.slots + (s.starts[c] >> 1), chunk_bytes);
+      on_their_way_ += lines;
+    }
+  }
+
+  void leave() {
+    const Segment& s = ring_[read_++ % kRing];
+    on_their_way_ -= s.lines;
+    read(s);
+  }
+
+  void read(const Segment& s) {
+    if constexpr (std::is_same_v<T, Out>) {
+      const bool alone = s.first && s.last && s.factor == Sum(1) && s.feature->sign == kUnsigned;
+      if (alone && !(stream_ && s.feature->chunk < kStreamed)) return copy(s);
+    }
+    s.first ? sum<true>(s) : sum<false>(s);
+    if (s.last) emit(sum_.data() + s.element, s.out + s.element, s.end - s.element);
+  }
+
+  void copy(const Segment& s) {
+    for_each_run(*s.feature, s.id, s.starts, s.element, s.end, [&](int64_t element, int64_t slot, auto n, bool) {
+      if (stream_) {
+        stream_copy(s.out + element, memory_.slots + slot, n * sizeof(T));
+      } else {
+        std::memcpy(s.out + element, memory_.slots + slot, n * sizeof(T));
+      }
+    });
+  }
+
+  template <bool kFirst>
+  void sum(const Segment& s) {
+    for_each_run(*s.feature, s.id, s.starts, s.element, s.end, [&](int64_t element, int64_t slot, auto n, bool negated) {
+      Sum* __restrict to = sum_.data() + element;
+      const Sum factor = negated ? -s.factor : s.factor;
+      memory_.read(slot, n, [&](int64_t i, Sum value) { to[i] = kFirst ? factor * value : to[i] + factor * value; });
+    });
+  }
+
+  void emit(const Sum* from, Out* to, int64_t n) {
+    if (std::is_same_v<Sum, Out> && stream_) return stream_copy(to, from, n * sizeof(Out));
+    for (int64_t i = 0; i < n; ++i) to[i] = static_cast<Out>(from[i]);
+  }
+
+  const Bags<T>& bags_;
+  const Memory<T>& memory_;
+  Out* out_;
+  const bool stream_;
+  std::vector<Sum> sum_;
+  Maximum<T> maximum_;
+  Segment ring_[kRing];
+  int64_t entered_ = 0, read_ = 0, on_their_way_ = 0;
+};
 
 }  // namespace pocketrec

@@ -1,0 +1,48 @@
+// The maximum over a bag, and which id won each element: the first of ties, and NaN wins, as in torch.
+#pragma once
+#include <vector>
+
+#include "bags.h"
+
+namespace pocketrec {
+
+template <class T>
+class Maximum {
+ public:
+  explicit Maximum(int64_t width) : values_(width), winners_(width) {}
+
+  const SumOf<T>* values() const { return values_.data(); }
+  // Positions in `indices`; -1 where a bag has no id that counts.
+  const int64_t* winners() const { return winners_.data(); }
+
+  void of_bag(const Bags<T>& bags, const Feature& f, const Memory<T>& memory, int64_t first, int64_t last) {
+    std::fill_n(values_.begin(), f.dim, SumOf<T>(0));
+    std::fill_n(winners_.begin(), f.dim, int64_t(-1));
+    starts_.resize(f.num_chunks());
+    for (int64_t i = first; i < last; ++i)
+      if (bags.indices[i] != f.padding) enter(f, memory, i, bags.indices[i]);
+  }
+
+ private:
+  void enter(const Feature& f, const Memory<T>& memory, int64_t position, int64_t id) {
+    hash_chunks(f, id, 0, f.num_chunks(), starts_.data());
+    for_each_run(f, id, starts_.data(), 0, f.dim, [&](int64_t element, int64_t slot, auto n, bool negated) {
+      memory.read(slot, n, [&](int64_t i, SumOf<T> value) {
+        if (negated) value = -value;
+        SumOf<T>& best = values_[element + i];
+        int64_t& winner = winners_[element + i];
+        const bool held_nan = best != best;
+        if (winner < 0 || (!held_nan && !(value <= best))) {
+          best = value;
+          winner = position;
+        }
+      });
+    });
+  }
+
+  std::vector<SumOf<T>> values_;
+  std::vector<int64_t> winners_;
+  std::vector<Start> starts_;
+};
+
+}  // namespace pocketrec

@@ -1,0 +1,50 @@
+// Whether ids, offsets, layout and memory fit together, so that no kernel leaves its arrays. Python says what does not.
+#pragma once
+#include <cstdint>
+
+#include "bags.h"
+
+namespace pocketrec {
+
+// Every start and every run of the feature lies in its region, and its region in the memory.
+inline bool feature_is_sound(const Feature& f, int64_t num_slots) {
+  const bool known = f.rule >= kDirect && f.rule <= kLinear && f.mode >= kSum && f.mode <= kMax && f.sign >= kUnsigned && f.sign <= kPerElement;
+  if (!known || f.dim < 1 || f.chunk < 1 || f.align < 1 || f.places < 1) return false;
+  if (f.span < std::min(f.chunk, f.dim) || f.base < 0 || f.span > num_slots || f.base > num_slots - f.span) return false;
+  if (f.places - 1 > (f.span - 1) / f.align) return false;
+  return f.rule == kDirect ? f.num_embeddings <= f.places : f.places < (int64_t(1) << 31);
+}
+
+template <class T>
+bool layout_is_sound(const Bags<T>& bags, int64_t num_slots, bool weighted) {
+  int64_t column = 0;
+  for (int64_t j = 0; j < bags.num_features; ++j) {
+    const Feature& f = bags.features[j];
+    if (!feature_is_sound(f, num_slots) || f.column != column || (weighted && f.mode != kSum)) return false;
+    column += f.dim;
+  }
+  return column == bags.width;
+}
+
+// Offsets [first, last) do not fall below their predecessors.
+template <class T>
+bool offsets_rise(const Bags<T>& bags, int64_t first, int64_t last) {
+  bool rising = true;
+  for (int64_t i = first; i < last; ++i) rising &= bags.offsets[i] >= bags.offsets[i - 1];
+  return rising;
+}
+
+// All ids of samples [first, last) lie in their tables.
+template <class T>
+bool ids_are_inside(const Bags<T>& bags, int64_t first, int64_t last) {
+  bool inside = true;
+  for (int64_t b = first; b < last; ++b) {
+    for (int64_t j = 0; j < bags.num_features; ++j) {
+      const uint64_t limit = bags.features[j].num_embeddings;
+      for (int64_t i = bags.begin(b, j); i < bags.end(b, j); ++i) inside &= static_cast<uint64_t>(bags.indices[i]) < limit;
+    }
+  }
+  return inside;
+}
+
+}  // namespace pocketrec

@@ -1,0 +1,102 @@
+"""The backward fused with an optimiser's step: one op reads a batch's gradient and steps the memory in place."""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pocketrec.ops import checks, reference
+from pocketrec.ops.dispatch import check_values, kernel_for
+from pocketrec.ops.library import BATCH, library
+
+library.define(
+    "lookup_update_(Tensor grad, Tensor(a!) memory, Tensor(b!) scratch, Tensor(c!)? first, Tensor(d!)? second, "
+    f"{BATCH}, int rule, float[] constants) -> ()"
+)
+
+
+class Update(IntEnum):
+    SGD, ADAGRAD, ADAM = range(3)
+
+
+class Constants(NamedTuple):
+    """The numbers of a step; `struct Constants` in kernels/cpu/update.h has the same ones, in the same order."""
+
+    rate: float
+    weight_decay: float = 0.0
+    epsilon: float = 0.0
+    beta1: float = 0.0
+    beta2: float = 0.0
+    correction1: float = 1.0  # 1 - beta1 ** step
+    correction2: float = 1.0
+
+
+def step_(memory: Tensor, grad: Tensor, first: Tensor | None, second: Tensor | None, rule: int, c: Constants) -> None:
+    """One step of `rule` for every slot, in place, given the gradient (M,) in the type that sums are kept in.
+
+    With g = grad + weight_decay * w, as torch.optim:
+    SGD w -= rate * g. Adagrad first += g^2; w -= rate * g / (sqrt(first) + epsilon). Adam first, second = running means
+    of g and g^2; w -= rate / correction1 * first / (sqrt(second / correction2) + epsilon).
+    """
+    w = memory.to(grad.dtype)
+    g = grad + c.weight_decay * w
+    if rule == Update.SGD:
+        w = w - c.rate * g
+    elif rule == Update.ADAGRAD:
+        assert first is not None
+        first.addcmul_(g, g)
+        w = w - c.rate * g / (first.sqrt() + c.epsilon)
+    else:
+        assert first is not None
+        assert second is not None
+        first.mul_(c.beta1).add_(g, alpha=1 - c.beta1)
+        second.mul_(c.beta2).addcmul_(g, g, value=1 - c.beta2)
+        w = w - c.rate / c.correction1 * first / (second.sqrt() / math.sqrt(c.correction2) + c.epsilon)
+    memory.copy_(w)
+
+
+def new_scratch(memory: Tensor) -> Tensor:
+    """What `lookup_update_` sums a memory's gradient in: zeros before and after each call. As large as the memory."""
+    make = getattr(kernel_for(memory), "new_scratch", None)
+    if make is not None and memory.device.type == "cuda":
+        scratch: Tensor = make(memory)
+        return scratch
+    return torch.zeros_like(memory, dtype=reference.accumulator(memory.dtype))
+
+
+def _lookup_update_(
+    grad: Tensor,
+    memory: Tensor,
+    scratch: Tensor,
+    first: Tensor | None,
+    second: Tensor | None,
+    indices: Tensor,
+    offsets: Tensor | None,
+    weights: Tensor | None,
+    layout: Tensor,
+    rule: int,
+    constants: list[float],
+) -> None:
+    checks.check_tensors(memory, indices, offsets, weights, layout)
+    check_values(memory, indices, offsets, weights, layout, grad.shape[1], "")
+    checks.check_states(memory, grad, scratch, first, second, reference.num_samples(indices, offsets, layout))
+    kernel = kernel_for(memory)
+    if kernel is not reference:
+        kernel.lookup_update_(
+            grad.contiguous(), memory, scratch, first, second, indices, offsets, weights, layout, rule, constants
+        )
+        return
+    sums = reference.lookup_backward(grad, memory, indices, offsets, weights, layout, rounded=False)
+    step_(memory, sums, first, second, rule, Constants(*constants))
+
+
+library.impl("lookup_update_", _lookup_update_, "CompositeExplicitAutograd")
+
+
+@torch.library.register_fake("pocketrec::lookup_update_", lib=library)
+def _(*args: object) -> None:
+    return None
