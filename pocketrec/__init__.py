@@ -15,6 +15,7 @@ _HOME = {
     "EmbeddingBag": "embedding",
     "EmbeddingBagCollection": "embedding",
     "full_bytes": "embedding",
+    "quantize_": "embedding",
     "stored_bytes": "embedding",
     "Full": "sharing",
     "HashingTrick": "sharing",
@@ -22,6 +23,7 @@ _HOME = {
     "Table": "sharing",
     "train": "training",
 }
+_ROOMS = ("models", "optim")
 __all__ = [
     "Embedding",
     "EmbeddingBag",
@@ -31,12 +33,21 @@ __all__ = [
     "Robe",
     "Table",
     "full_bytes",
+    "quantize_",
     "stored_bytes",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from pocketrec.embedding import Embedding, EmbeddingBag, EmbeddingBagCollection, full_bytes, stored_bytes
+    from pocketrec import models, optim
+    from pocketrec.embedding import (
+        Embedding,
+        EmbeddingBag,
+        EmbeddingBagCollection,
+        full_bytes,
+        quantize_,
+        stored_bytes,
+    )
     from pocketrec.sharing import Full, HashingTrick, Robe, Table
     from pocketrec.training import train
 
@@ -44,10 +55,10 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(f"pocketrec.{_HOME[name]}"), name)
-    if name == "models":
-        return importlib.import_module("pocketrec.models")
+    if name in _ROOMS:
+        return importlib.import_module(f"pocketrec.{name}")
     raise AttributeError(f"module 'pocketrec' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__", "models"]
+    return [*__all__, "__version__", *_ROOMS]

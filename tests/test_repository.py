@@ -25,6 +25,7 @@ FLOORS = {
     "sharing": 3,
     "embedding": 4,
     "models": 5,
+    "optim": 5,
     "training": 6,
     "runs": 7,
     "report": 8,
@@ -88,6 +89,7 @@ def test_public_names():
         "Robe",
         "Table",
         "full_bytes",
+        "quantize_",
         "stored_bytes",
         "train",
     ]

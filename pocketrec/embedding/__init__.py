@@ -2,7 +2,16 @@
 
 from pocketrec.embedding.bag import Embedding, EmbeddingBag
 from pocketrec.embedding.collection import EmbeddingBagCollection
+from pocketrec.embedding.quantize import quantize_
 from pocketrec.embedding.size import full_bytes, stored_bytes
 from pocketrec.embedding.tables import SharedTables
 
-__all__ = ["Embedding", "EmbeddingBag", "EmbeddingBagCollection", "SharedTables", "full_bytes", "stored_bytes"]
+__all__ = [
+    "Embedding",
+    "EmbeddingBag",
+    "EmbeddingBagCollection",
+    "SharedTables",
+    "full_bytes",
+    "quantize_",
+    "stored_bytes",
+]

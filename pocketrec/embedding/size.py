@@ -15,12 +15,12 @@ def _owners(module: nn.Module) -> Iterator[SharedTables]:
 
 
 def stored_bytes(module: nn.Module) -> int:
-    """Bytes a model keeps to recover its rows: the parameters of its pocketrec embeddings, a tied one counted once.
+    """Bytes a model keeps to recover its rows: the memories of its pocketrec embeddings, a tied one counted once.
 
     Id maps are counted apart.
     """
-    parameters = {id(p): p for owner in _owners(module) for p in owner.parameters(recurse=False)}
-    return sum(p.numel() * p.element_size() for p in parameters.values())
+    stored = {id(t): t for owner in _owners(module) for t in owner.stored()}
+    return sum(t.numel() * t.element_size() for t in stored.values())
 
 
 def full_bytes(module: nn.Module) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,12 +66,26 @@ class SharedTables(nn.Module):
             empty = torch.empty(part.shape, device=device, dtype=dtype)
             self.register_parameter(part.parameter, nn.Parameter(empty))
             self.register_buffer(part.layout, to_tensor(part.rows).to(device))
+        self.register_buffer("scales", None)  # of an int8 memory
+        self._waiting: weakref.ref[ops.Waiting] | None = None
         self.reset_parameters()
 
     @property
     def sparse_gradients(self) -> bool:
         """Whether gradients are row-sparse (full tables)."""
         return self.sharing.row_sparse
+
+    def stored(self) -> list[Tensor]:
+        """What is kept to recover rows: the parameters, or an int8 memory and its scales."""
+        return [*self.parameters(recurse=False)] if self.scales is None else [self.memory, self.scales]
+
+    def defer_gradients(self, waiting: ops.Waiting) -> None:
+        """From now on backward leaves `memory.grad` alone and adds to `waiting`, while that exists (`pocketrec.optim`)."""
+        self._waiting = weakref.ref(waiting)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles are not stepped by the optimiser that the original is fused with."""
+        return self.__dict__ | {"_waiting": None}
 
     @property
     def num_features(self) -> int:
@@ -115,10 +130,15 @@ class SharedTables(nn.Module):
         return torch.cat([columns[feature] for feature in range(self.num_features)], dim=1)
 
     def _read(self, part: Part, indices: Tensor, offsets: Tensor | None, weights: Tensor | None) -> Tensor:
-        read = ops.lookup_row_sparse if self.sparse_gradients else ops.lookup
         names = "\n".join(self.feature_names[f] for f in part.features)
-        parameter, layout = self.get_parameter(part.parameter), self.get_buffer(part.layout)
-        return read(parameter, indices, offsets, weights, layout, part.width, names)
+        memory = getattr(self, part.parameter)
+        args = (memory, indices, offsets, weights, self.get_buffer(part.layout), part.width, names)
+        if self.sparse_gradients:
+            return ops.lookup_row_sparse(*args)
+        waiting = None if self._waiting is None else self._waiting()
+        if waiting is not None and memory.requires_grad and torch.is_grad_enabled():
+            return ops.lookup_deferred(*args, waiting)
+        return ops.lookup(*args, self.scales)
 
     def _load_from_state_dict(
         self,
@@ -141,7 +161,7 @@ class SharedTables(nn.Module):
 
     def extra_repr(self) -> str:
         """What `print(module)` shows."""
-        stored = sum(p.numel() * p.element_size() for p in self.parameters(recurse=False))
+        stored = sum(t.numel() * t.element_size() for t in self.stored())
         full = full_table_bytes(self.tables)
         saved = "" if full is None else f", compression={full / max(stored, 1):.4g}x"
         return f"tables={len(self.tables)}, features={self.num_features}, {self.sharing}, stored_bytes={stored}{saved}"

@@ -63,10 +63,14 @@ def check_states(
         f"grad must be {memory.dtype} with {samples} rows, got {grad.dtype} of shape {tuple(grad.shape)}",
     )
     check_devices(memory, grad=grad, scratch=scratch, first=first, second=second)
+    sums = reference.accumulator(memory.dtype)
     for name, array in (("scratch", scratch), ("first", first), ("second", second)):
-        if array is not None:
-            fits = array.numel() == memory.numel() and array.is_contiguous()
-            _require(fits, f"{name} must be contiguous, one number a slot ({memory.numel()}), got {tuple(array.shape)}")
+        if array is None:
+            continue
+        fits = array.numel() == memory.numel() and array.is_contiguous()
+        _require(fits, f"{name} must be contiguous, one number a slot ({memory.numel()}), got {tuple(array.shape)}")
+        own_type = array.dtype == sums or (name == "scratch" and memory.device.type == "cuda")
+        _require(own_type, f"{name} must be {sums}, in which {memory.dtype} is summed, got {array.dtype}")
 
 
 def _check_memory(memory: Tensor, scales: Tensor | None) -> None:

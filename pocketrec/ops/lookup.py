@@ -142,9 +142,7 @@ def lookup(
 
     Half precisions are summed in float32 and rounded once. Equivalent to: `pocketrec.ops.reference.lookup`.
     """
-    checks.check_devices(
-        memory, ids=indices, offsets=offsets, per_sample_weights=weights, layout=layout, scales=scales
-    )
+    checks.check_devices(memory, ids=indices, offsets=offsets, per_sample_weights=weights, layout=layout, scales=scales)
     if weights is not None and torch.is_autocast_enabled(memory.device.type):
         weights = weights.to(memory.dtype if scales is None else scales.dtype)
     return torch.ops.pocketrec.lookup(memory, indices, offsets, weights, layout, width, names, scales)

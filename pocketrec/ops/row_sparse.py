@@ -35,7 +35,9 @@ class _RowSparse(torch.autograd.Function):
         table, indices, offsets, weights, layout = ctx.saved_tensors
         grad_table = grad_weights = None
         if ctx.needs_input_grad[0]:
-            values = kernel_for(table).lookup_backward_rows(grad, table, indices, offsets, weights, layout, table.shape[1])
+            values = kernel_for(table).lookup_backward_rows(
+                grad, table, indices, offsets, weights, layout, table.shape[1]
+            )
             rows = _table_rows(indices, offsets, layout)
             grad_table = torch.sparse_coo_tensor(rows[None], values, table.shape, check_invariants=False)
         if ctx.needs_input_grad[3]:

@@ -1,0 +1,216 @@
+"""Optimisers fused with the lookup's backward (floor 5): the gradient of the memory never leaves the kernel.
+
+They step the memory of hashed embeddings exactly as `torch.optim` would, in one pass over it. The price is that
+`memory.grad` stays None, so whatever reads gradients between `backward()` and `step()` does not see this one: gradient
+clipping, `GradScaler`, DistributedDataParallel (refused). Hence they are asked for, never the default.
+
+Example:
+    >>> embeddings = EmbeddingBagCollection(tables, compression=1000)
+    >>> model = DLRM(embeddings, num_dense=13)
+    >>> fused = pocketrec.optim.Adagrad(embeddings, lr=0.03)
+    >>> dense = torch.optim.Adagrad([p for p in model.parameters() if p is not embeddings.memory], lr=0.03)
+    >>> loss.backward(); fused.step(); dense.step(); fused.zero_grad(); dense.zero_grad()
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pocketrec import ops
+from pocketrec.embedding import SharedTables
+from pocketrec.errors import UsageError
+from pocketrec.ops import Constants, Update, Waiting
+
+
+class _Fused(torch.optim.Optimizer):
+    """What the three have in common; `_rule` and `_state_names` say which step, `_constants` its numbers."""
+
+    _rule: Update
+    _state_names: tuple[str, ...] = ()
+
+    def __init__(self, embeddings: nn.Module | Iterable[nn.Module], **defaults: float | tuple[float, float]) -> None:
+        for name, value in defaults.items():
+            _check_number(name, value)
+        owners = _owners(embeddings)
+        self._waiting: dict[int, Waiting] = {}
+        self._scratch: dict[int, Tensor] = {}
+        memories = []
+        for owner in owners:
+            memory = owner.memory
+            if id(memory) not in self._waiting:
+                memories.append(memory)
+                self._waiting[id(memory)] = Waiting()
+            owner.defer_gradients(self._waiting[id(memory)])
+        super().__init__(memories, dict(defaults))
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One step of each memory that was looked up since the last; the gradients are read once and dropped."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        _refuse_replicas()
+        for group in self.param_groups:
+            for memory in group["params"]:
+                waiting = self._waiting[id(memory)]
+                if waiting.batches or memory.grad is not None:
+                    self._step_memory(memory, group, waiting)
+                waiting.batches.clear()
+        return loss
+
+    def _step_memory(self, memory: Tensor, group: dict[str, Any], waiting: Waiting) -> None:
+        states = self._states(memory)
+        first, second = (*states, None, None)[:2]
+        constants = self._constants(group, int(self.state[memory]["step"]))
+        if len(waiting.batches) == 1 and memory.grad is None:
+            scratch = self._scratch_of(memory)
+            grad, *batch = waiting.batches[0]
+            torch.ops.pocketrec.lookup_update_(
+                grad, memory, scratch, first, second, *batch, int(self._rule), list(constants)
+            )
+            return
+        # Looked up more than once, or accumulated over several backwards: the gradients must meet before the step.
+        ops.step_(memory, _sum_of_gradients(memory, waiting), first, second, self._rule, constants)
+
+    def _states(self, memory: Tensor) -> list[Tensor]:
+        state = self.state[memory]
+        if not state:
+            state["step"] = torch.tensor(0.0)
+            for name in self._state_names:
+                state[name] = torch.zeros_like(memory, dtype=_sums(memory))
+        state["step"] += 1
+        return [state[name] for name in self._state_names]
+
+    def _scratch_of(self, memory: Tensor) -> Tensor:
+        scratch = self._scratch.get(id(memory))
+        if scratch is None or scratch.device != memory.device or scratch.numel() != memory.numel():
+            scratch = self._scratch[id(memory)] = ops.new_scratch(memory)
+        return scratch
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop gradients that no step has read."""
+        super().zero_grad(set_to_none)
+        for waiting in self._waiting.values():
+            waiting.batches.clear()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a state of this optimiser, or of its namesake in `torch.optim`: the names are the same."""
+        super().load_state_dict(state_dict)
+        # torch rounds the state of a half-precision parameter to its type; ours is kept in float32.
+        memories = [memory for group in self.param_groups for memory in group["params"]]
+        for number, saved in state_dict["state"].items():
+            memory = memories[number]
+            for name in self._state_names:
+                self.state[memory][name] = saved[name].to(memory.device, _sums(memory), copy=True)
+
+    def _constants(self, group: dict[str, Any], step: int) -> Constants:
+        raise NotImplementedError
+
+
+class SGD(_Fused):
+    """Plain SGD, `torch.optim.SGD` without momentum.
+
+    Args:
+        embeddings: a pocketrec embedding, or modules that hold some; all their hashed memories are stepped.
+        lr: learning rate.
+        weight_decay: L2 penalty.
+
+    Raises:
+        UsageError: no hashed embedding found, full tables among them, a number out of range.
+    """
+
+    _rule = Update.SGD
+
+    def __init__(self, embeddings: nn.Module | Iterable[nn.Module], lr: float = 0.1, weight_decay: float = 0.0) -> None:
+        super().__init__(embeddings, lr=lr, weight_decay=weight_decay)
+
+    def _constants(self, group: dict[str, Any], step: int) -> Constants:
+        return Constants(group["lr"], group["weight_decay"])
+
+
+class Adagrad(_Fused):
+    """Adagrad with a sum of squares a slot, `state["sum"]`; `torch.optim.Adagrad` without `lr_decay`. Arguments as SGD."""
+
+    _rule = Update.ADAGRAD
+    _state_names = ("sum",)
+
+    def __init__(
+        self,
+        embeddings: nn.Module | Iterable[nn.Module],
+        lr: float = 0.01,
+        weight_decay: float = 0.0,
+        eps: float = 1e-10,
+    ) -> None:
+        super().__init__(embeddings, lr=lr, weight_decay=weight_decay, eps=eps)
+
+    def _constants(self, group: dict[str, Any], step: int) -> Constants:
+        return Constants(group["lr"], group["weight_decay"], group["eps"])
+
+
+class Adam(_Fused):
+    """Adam over the whole memory, `torch.optim.Adam`: slots without a gradient move too. Arguments as SGD."""
+
+    _rule = Update.ADAM
+    _state_names = ("exp_avg", "exp_avg_sq")
+
+    def __init__(
+        self,
+        embeddings: nn.Module | Iterable[nn.Module],
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(embeddings, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def _constants(self, group: dict[str, Any], step: int) -> Constants:
+        beta1, beta2 = group["betas"]
+        return Constants(
+            group["lr"], group["weight_decay"], group["eps"], beta1, beta2, 1 - beta1**step, 1 - beta2**step
+        )
+
+
+def _owners(embeddings: nn.Module | Iterable[nn.Module]) -> list[SharedTables]:
+    modules = [embeddings] if isinstance(embeddings, nn.Module) else list(embeddings)
+    owners = [m for module in modules for m in module.modules() if isinstance(m, SharedTables)]
+    if not owners:
+        raise UsageError("embeddings: no pocketrec embedding in what was given; for other modules use torch.optim")
+    if any(owner.sparse_gradients for owner in owners):
+        raise UsageError("embeddings: full tables have row-sparse gradients; step them with torch.optim")
+    return owners
+
+
+def _sums(memory: Tensor) -> torch.dtype:
+    return torch.float32 if memory.dtype.itemsize < 4 else memory.dtype
+
+
+def _sum_of_gradients(memory: Tensor, waiting: Waiting) -> Tensor:
+    total = torch.zeros_like(memory, dtype=_sums(memory))
+    if memory.grad is not None:
+        total += memory.grad
+    for grad, *batch in waiting.batches:
+        total += torch.ops.pocketrec.lookup_backward(grad, memory, *batch)
+    return total
+
+
+def _refuse_replicas() -> None:
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+        raise UsageError(
+            "optimisers fused with the backward step each process by its own gradient, so replicas would drift apart: "
+            "with several processes use torch.optim on embeddings.parameters()"
+        )
+
+
+def _check_number(name: str, value: float | tuple[float, float]) -> None:
+    for number in value if isinstance(value, tuple) else (value,):
+        below_one = name != "betas" or number < 1
+        if not (math.isfinite(number) and number >= 0 and below_one):
+            rule = "in [0, 1)" if name == "betas" else "finite and at least 0"
+            raise UsageError(f"{name}: must be {rule}, got {value}")
