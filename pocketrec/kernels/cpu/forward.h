@@ -1,20 +1,16 @@
 // out[b, columns of f] = pool over the bag's ids of weight * row.
 //
-// Rows pass through a ring: entering it, a row's chunks are hashed and its cache lines asked for; by the time it leaves and
-// is read, they have come. Sums are kept in `sum_`, one row wide, and rounded once.
+// Sums are kept in `sum_`, one row wide, and rounded once.
 #pragma once
 #include <cstring>
 #include <vector>
 
 #include "bags.h"
 #include "maximum.h"
-#include "stream.h"
+#include "ring.h"
 
 namespace pocketrec {
 
-constexpr int64_t kRing = 8;             // segments of rows on their way, at most
-constexpr int64_t kSegmentChunks = 128;  // of one segment
-constexpr int64_t kLinesOnTheirWay = 64;
 constexpr int64_t kStreamed = 16;  // runs shorter than this are gathered before they are streamed
 
 template <class T>
@@ -24,26 +20,23 @@ class Forward {
   using Out = OutOf<T>;
 
   Forward(const Bags<T>& bags, const Memory<T>& memory, Out* out, bool stream)
-      : bags_(bags), memory_(memory), out_(out), stream_(stream), sum_(bags.width), maximum_(bags.width) {}
+      : bags_(bags), memory_(memory), out_(out), stream_(stream), sum_(bags.width), maximum_(bags.width), ring_(memory.slots) {}
 
   void samples(int64_t first, int64_t last) {
     for (int64_t b = first; b < last; ++b)
       for (int64_t j = 0; j < bags_.num_features; ++j) bag(bags_.features[j], bags_.begin(b, j), bags_.end(b, j), out_ + b * bags_.width);
-    while (read_ < entered_) leave();
+    ring_.drain([&](const auto& segment) { read(segment); });
     if (stream_) stream_fence();
   }
 
  private:
-  // Some chunks of one row, and what becomes of them.
-  struct Segment {
-    const Feature* feature;
-    int64_t id, element, end;
+  // Where a row goes.
+  struct Target {
     Sum factor;
     bool first, last;  // of its bag
     Out* out;
-    int64_t lines;
-    Start starts[kSegmentChunks];
   };
+  using Row = Segment<Target>;
 
   void bag(const Feature& f, int64_t first, int64_t last, Out* sample) {
     Out* out = sample + f.column;
@@ -58,56 +51,37 @@ class Forward {
     for (int64_t i = first; i < last; ++i) {
       if (bags_.indices[i] == f.padding) continue;
       --left;
-      add_row(f, bags_.indices[i], pool * bags_.weight(i), first_row, left == 0, out);
+      const Target target{pool * bags_.weight(i), first_row, left == 0, out};
+      ring_.enter(f, bags_.indices[i], target, [&](const auto& segment) { read(segment); });
       first_row = false;
     }
   }
 
-  void add_row(const Feature& f, int64_t id, Sum factor, bool first, bool last, Out* out) {
-    const int64_t chunks = f.num_chunks(), chunk_bytes = f.chunk * sizeof(T);
-    for (int64_t done = 0; done < chunks; done += kSegmentChunks) {
-      const int64_t count = std::min(chunks - done, kSegmentChunks);
-      const int64_t lines = count * (chunk_bytes / 64 + 1);
-      while (read_ < entered_ && (entered_ - read_ == kRing || on_their_way_ + lines > kLinesOnTheirWay)) leave();
-      Segment& s = ring_[entered_++ % kRing];
-      s.feature = &f, s.id = id, s.element = done * f.chunk, s.end = std::min(f.dim, (done + count) * f.chunk);
-      s.factor = factor, s.first = first, s.last = last, s.out = out, s.lines = lines;
-      hash_chunks(f, id, done, count, s.starts);
-      for (int64_t c = 0; c < count; ++c) prefetch(memory_.slots + (s.starts[c] >> 1), chunk_bytes);
-      on_their_way_ += lines;
-    }
-  }
-
-  void leave() {
-    const Segment& s = ring_[read_++ % kRing];
-    on_their_way_ -= s.lines;
-    read(s);
-  }
-
-  void read(const Segment& s) {
+  void read(const Row& row) {
+    const Target& to = row.payload;
     if constexpr (std::is_same_v<T, Out>) {
-      const bool alone = s.first && s.last && s.factor == Sum(1) && s.feature->sign == kUnsigned;
-      if (alone && !(stream_ && s.feature->chunk < kStreamed)) return copy(s);
+      const bool alone = to.first && to.last && to.factor == Sum(1) && row.feature->sign == kUnsigned;
+      if (alone && !(stream_ && row.feature->chunk < kStreamed)) return copy(row);
     }
-    s.first ? sum<true>(s) : sum<false>(s);
-    if (s.last) emit(sum_.data() + s.element, s.out + s.element, s.end - s.element);
+    to.first ? sum<true>(row) : sum<false>(row);
+    if (to.last) emit(sum_.data() + row.element, to.out + row.element, row.end - row.element);
   }
 
-  void copy(const Segment& s) {
-    for_each_run(*s.feature, s.id, s.starts, s.element, s.end, [&](int64_t element, int64_t slot, auto n, bool) {
+  void copy(const Row& row) {
+    row.for_each_run([&](int64_t element, int64_t slot, auto n, bool) {
       if (stream_) {
-        stream_copy(s.out + element, memory_.slots + slot, n * sizeof(T));
+        stream_copy(row.payload.out + element, memory_.slots + slot, n * sizeof(T));
       } else {
-        std::memcpy(s.out + element, memory_.slots + slot, n * sizeof(T));
+        std::memcpy(row.payload.out + element, memory_.slots + slot, n * sizeof(T));
       }
     });
   }
 
   template <bool kFirst>
-  void sum(const Segment& s) {
-    for_each_run(*s.feature, s.id, s.starts, s.element, s.end, [&](int64_t element, int64_t slot, auto n, bool negated) {
+  void sum(const Row& row) {
+    row.for_each_run([&](int64_t element, int64_t slot, auto n, bool negated) {
       Sum* __restrict to = sum_.data() + element;
-      const Sum factor = negated ? -s.factor : s.factor;
+      const Sum factor = negated ? -row.payload.factor : row.payload.factor;
       memory_.read(slot, n, [&](int64_t i, Sum value) { to[i] = kFirst ? factor * value : to[i] + factor * value; });
     });
   }
@@ -123,8 +97,7 @@ class Forward {
   const bool stream_;
   std::vector<Sum> sum_;
   Maximum<T> maximum_;
-  Segment ring_[kRing];
-  int64_t entered_ = 0, read_ = 0, on_their_way_ = 0;
+  Ring<Target, T> ring_;
 };
 
 }  // namespace pocketrec

@@ -2,7 +2,7 @@
 #pragma once
 #include <vector>
 
-#include "bags.h"
+#include "gradient.h"
 
 namespace pocketrec {
 
@@ -44,5 +44,34 @@ class Maximum {
   std::vector<int64_t> winners_;
   std::vector<Start> starts_;
 };
+
+// The gradient of all bags that take the maximum, added to slots [lo, hi): each element's goes to the row that won it.
+template <class T>
+void add_maxima(const Gradient<T>& gradient, const Memory<T>& memory, int64_t lo, int64_t hi, SumOf<T>* sums) {
+  const Bags<T>& bags = gradient.bags;
+  Maximum<T> maximum(bags.width);
+  std::vector<Start> starts;
+  for (int64_t j = 0; j < bags.num_features; ++j) {
+    const Feature& f = bags.features[j];
+    if (f.mode != kMax) continue;
+    starts.resize(f.num_chunks());
+    for (int64_t b = 0; b < bags.num_samples; ++b) {
+      const int64_t first = bags.begin(b, j), last = bags.end(b, j);
+      maximum.of_bag(bags, f, memory, first, last);
+      const OutOf<T>* grad = gradient.grad + b * bags.width + f.column;
+      for (int64_t i = first; i < last; ++i) {
+        if (bags.indices[i] == f.padding) continue;
+        hash_chunks(f, bags.indices[i], 0, f.num_chunks(), starts.data());
+        for_each_run(f, bags.indices[i], starts.data(), 0, f.dim, [&](int64_t element, int64_t slot, int64_t n, bool negated) {
+          for (int64_t k = std::max(lo - slot, int64_t(0)); k < std::min(n, hi - slot); ++k) {
+            if (maximum.winners()[element + k] != i) continue;
+            const SumOf<T> g = static_cast<SumOf<T>>(grad[element + k]);
+            sums[slot + k] += negated ? -g : g;
+          }
+        });
+      }
+    }
+  }
+}
 
 }  // namespace pocketrec

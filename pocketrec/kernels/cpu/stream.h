@@ -8,11 +8,13 @@
 
 namespace pocketrec {
 
+constexpr int64_t kLine = 64;
+
 // Asks for all cache lines of `bytes` bytes; never faults, so a stretch may pass the end of its array.
 inline void prefetch(const void* address, int64_t bytes) {
 #if defined(__GNUC__) || defined(__clang__)
   const char* end = static_cast<const char*>(address) + bytes - 1;
-  for (const char* line = static_cast<const char*>(address); line < end; line += 64) __builtin_prefetch(line);
+  for (const char* line = static_cast<const char*>(address); line < end; line += kLine) __builtin_prefetch(line);
   __builtin_prefetch(end);
 #else
   (void)address, (void)bytes;

@@ -3,7 +3,8 @@
 #include <cmath>
 #include <cstdint>
 
-#include "backward.h"
+#include "slots.h"
+#include "touched.h"
 
 namespace pocketrec {
 
@@ -51,11 +52,9 @@ struct Adam {
 // Steps slots [lo, hi), both whole blocks or the memory's end, and leaves their sums zero. Where a slot without a gradient
 // would stay as it is (`idle`), blocks that were not touched are passed over.
 template <class T, class Step>
-void update(const Step& step, SumOf<T> weight_decay, bool idle, T* memory, SumOf<T>* sums, uint8_t* touched, SumOf<T>* first, SumOf<T>* second, int64_t lo, int64_t hi) {
+void update(const Step& step, SumOf<T> weight_decay, bool idle, T* memory, SumOf<T>* sums, Touched touched, SumOf<T>* first, SumOf<T>* second, int64_t lo, int64_t hi) {
   for (int64_t begin = lo; begin < hi; begin += kTouchBlock) {
-    uint8_t& was_touched = touched[begin / kTouchBlock];
-    if (idle && !was_touched) continue;
-    was_touched = 0;
+    if (idle && !touched.flags[begin / kTouchBlock]) continue;
     const int64_t end = std::min(begin + kTouchBlock, hi);
     for (int64_t s = begin; s < end; ++s) {
       const SumOf<T> w = static_cast<SumOf<T>>(memory[s]), g = sums[s] + weight_decay * w;
