@@ -10,12 +10,13 @@ import pytest
 import torch
 from lookups import SCHEMES, collection, materialise, pool, random_bags
 
-from pocketrec import Table, kernels, ops
+from pocketrec import EmbeddingBagCollection, Robe, Table, kernels, ops
 from pocketrec.ops import reference
 from pocketrec.ops.layout import from_tensor
 
 HASHED = [name for name in SCHEMES if name != "full"]
-NAMES = ["reference", pytest.param("cpp", marks=pytest.mark.skipif(kernels.cpu() is None, reason="no C++ kernel"))]
+needs_kernel = pytest.mark.skipif(kernels.cpu() is None, reason="no C++ kernel")
+NAMES = ["reference", pytest.param("cpp", marks=needs_kernel)]
 
 
 @pytest.fixture(params=NAMES)
@@ -86,7 +87,7 @@ def test_weights_scale_rows_and_get_their_gradient(scheme, kernel):
     torch.testing.assert_close(kernel.lookup_backward_weights(grad, detached, values, offsets, layout), for_weights)
 
 
-@pytest.mark.skipif(kernels.cpu() is None, reason="no C++ kernel")
+@needs_kernel
 @pytest.mark.parametrize("scheme", HASHED)
 def test_kernel_and_reference_read_the_same_slots(scheme):
     """Distinct slot contents make a wrong slot visible; ids up to the limit."""
@@ -168,20 +169,71 @@ def test_full_tables_get_the_gradient_torch_would_give():
     torch.testing.assert_close(table.grad.to_dense(), expected)
 
 
-@pytest.mark.parametrize("scheme", ["robe", "full"])
-def test_same_bits_at_any_thread_count(scheme):
-    module = collection(scheme, [Table("t", 5000, 16)], memory_size=4099)
-    ids = torch.randint(0, 5000, (4096, 1))
-    (parameter,), before = module.parameters(), torch.get_num_threads()
-    grads = []
-    try:
-        for threads in (1, 2, 8):
-            torch.set_num_threads(threads)
-            out = module(ids)
-            (grad,) = torch.autograd.grad(out, parameter, torch.sin(torch.arange(out.numel())).view_as(out).double())
-            grads.append(grad.to_dense())
-    finally:
-        torch.set_num_threads(before)
+@pytest.fixture
+def threads():
+    """Sets the number of threads; the old one comes back."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+# The ways a gradient is added up on CPU, by ids and slots: in copies of a small memory, in bins of a large one.
+WAYS = {"copies": (4096, 4099), "bins": (4096, 300_007)}
+
+
+@needs_kernel
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("scheme", HASHED)
+@pytest.mark.parametrize("number", [1, 2, 8])
+def test_large_gradients_equal_the_references(scheme, way, number, threads):
+    """Small batches take one task; these are shared out. Weighted, with padding, and chunks that wrap and are split."""
+    threads(number)
+    ids, memory_size = WAYS[way]
+    module = collection(scheme, tables(padding=3), memory_size=memory_size)
+    values, offsets = random_bags(module, ids // 6)
+    weights = torch.randn(len(values), dtype=torch.float64)
+    grad = torch.randn(ids // 6, 36, dtype=torch.float64)
+    args = (grad, module.memory.detach(), values, offsets, weights, module.layout)
+    torch.testing.assert_close(kernels.cpu().lookup_backward(*args), reference.lookup_backward(*args))
+
+
+@needs_kernel
+@pytest.mark.parametrize("way", WAYS)
+def test_the_gradient_is_reproducible(way, threads):
+    """Same input, same number of threads: same bits. Bins give the same at any number of threads, too."""
+    ids, memory_size = WAYS[way]
+    module = EmbeddingBagCollection([Table("t", 5000, 16)], Robe(4), memory_size=memory_size)
+    indices, grad = torch.randint(0, 5000, (ids, 1)), torch.randn(ids, 16)
+    results = {}
+    for number in (2, 4, 8):
+        threads(number)
+        runs = [torch.ops.pocketrec.lookup_backward(grad, module.memory, indices, None, None, module.layout) for _ in "abc"]
+        assert all(torch.equal(runs[0], r) for r in runs[1:])
+        results[number] = runs[0]
+    if way == "bins":
+        assert all(torch.equal(results[2], r) for r in results.values())
+
+
+@needs_kernel
+def test_adding_in_the_order_of_chance_would_be_noticed():
+    """The test above can fail: another order of the same batch gives other bits."""
+    module = EmbeddingBagCollection([Table("t", 5000, 16)], Robe(4), memory_size=4099)
+    indices, grad, order = torch.randint(0, 5000, (4096, 1)), torch.randn(4096, 16), torch.randperm(4096)
+    back = torch.ops.pocketrec.lookup_backward
+    first = back(grad, module.memory, indices, None, None, module.layout)
+    second = back(grad[order].contiguous(), module.memory, indices[order], None, None, module.layout)
+    assert not torch.equal(first, second)
+    torch.testing.assert_close(first, second)
+
+
+def test_full_tables_have_the_same_gradient_at_any_number_of_threads(threads):
+    module = collection("full", [Table("t", 5000, 16)])
+    ids, (parameter,), grads = torch.randint(0, 5000, (4096, 1)), module.parameters(), []
+    for number in (1, 2, 8):
+        threads(number)
+        out = module(ids)
+        (grad,) = torch.autograd.grad(out, parameter, torch.sin(torch.arange(out.numel())).view_as(out).double())
+        grads.append(grad.to_dense())
     assert all(torch.equal(grads[0], g) for g in grads[1:])
 
 

@@ -136,7 +136,9 @@ class SharedTables(nn.Module):
         if self.sparse_gradients:
             return ops.lookup_row_sparse(*args)
         waiting = None if self._waiting is None else self._waiting()
-        if waiting is not None and memory.requires_grad and torch.is_grad_enabled():
+        # A compiled graph cannot keep batches aside: there the memory gets an ordinary gradient, which is stepped as well.
+        deferring = waiting is not None and memory.requires_grad and torch.is_grad_enabled()
+        if deferring and not torch.compiler.is_compiling():
             return ops.lookup_deferred(*args, waiting)
         return ops.lookup(*args, self.scales)
 
