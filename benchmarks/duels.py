@@ -126,7 +126,7 @@ def bags_adagrad(options: Options) -> Iterator[Row]:
 def grid(options: Options) -> Iterator[Row]:
     """Weighted bags of 20 ids over widths, chunks and memories, against `embedding_bag` on a table of the virtual size.
 
-    Training is compared with SGD updates included: a backward alone leaves one a row-sparse gradient, the other a dense.
+    Training includes an SGD update: a backward alone would leave one a row-sparse gradient, the other a dense one.
     """
     num_bytes = options.table_bytes(10 * GB)
     flat = peers.full_table(num_bytes)
@@ -138,9 +138,7 @@ def grid(options: Options) -> Iterator[Row]:
             yield from _grid_cells(setting, flat, num_bytes, chunks, 3 if options.short else 7)
 
 
-def _grid_cells(
-    setting: Setting, flat: Tensor, num_bytes: float, chunks: Sequence[int], rounds: int
-) -> Iterator[Row]:
+def _grid_cells(setting: Setting, flat: Tensor, num_bytes: float, chunks: Sequence[int], rounds: int) -> Iterator[Row]:
     num_embeddings = setting.rows_in(num_bytes)
     peer = f"embedding_bag {num_bytes / GB:g} GB"
     whole = flat[: num_embeddings * setting.features * setting.dim].view(-1, setting.dim).requires_grad_()

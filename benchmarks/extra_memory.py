@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import ours
@@ -30,23 +31,22 @@ def extra_memory(options: Options) -> Iterator[Row]:
 def _passes(
     embeddings: ours.EmbeddingBagCollection, name: str, ids: Tensor, grad: Tensor
 ) -> Iterator[tuple[str, float]]:
-    """(pass, peak bytes beyond what it must hold anyway)."""
-    output, memory = 4 * grad.numel(), 4 * embeddings.memory.numel()
+    """(pass, peak bytes beyond what it must hold anyway). SGD: it has no state, so all its bytes are extra."""
+    for step in ours.train_steps(name, embeddings, "sgd").values():
+        step(ids[:1], grad[:1])
     with torch.no_grad():
-        yield f"{name} forward", _peak(lambda: embeddings(ids), lambda: embeddings(ids[:1])) - output
-    looked_up = [embeddings(ids), embeddings(ids)]
-    yield f"{name} backward", _peak(lambda: looked_up.pop().backward(grad), lambda: looked_up.pop().backward(grad)) - (
-        memory
-    )
-    embeddings.zero_grad()
-    for arm, step in ours.train_steps(name, embeddings, "adagrad").items():
-        yield f"{arm} adagrad step", _peak(lambda s=step: s(ids, grad), lambda s=step: s(ids[:1], grad[:1])) - output
-        embeddings.zero_grad()
+        yield f"{name} forward", _peak(lambda: embeddings(ids)) - 4 * grad.numel()
+    # Fresh arms: what an optimiser kept from the warm-up would not count.
+    for arm, (trained, optimizer) in ours.arms(name, embeddings, "sgd").items():
+        looked_up = trained(ids)
+        backward = _peak(partial(looked_up.backward, grad))
+        kept = trained.get_parameter("memory").grad
+        yield f"{arm} backward", backward - (0 if kept is None else 4 * kept.numel())
+        yield f"{arm} step", _peak(optimizer.step)
 
 
-def _peak(work: Callable[[], object], warm_up: Callable[[], object]) -> float:
+def _peak(work: Callable[[], object]) -> float:
     """Bytes by which `work` raises the resident set, the memory it returns included."""
-    warm_up()
     # What the allocator keeps from earlier would be used again and hide what `work` takes.
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")

@@ -29,7 +29,7 @@ def full_table(num_bytes: float) -> Tensor:
 
 def gather(embeddings: EmbeddingBagCollection, chunk: int) -> Callable[[Tensor], Tensor]:
     """The same memory read as one would write it in plain PyTorch: index arithmetic for every element, then `take`."""
-    memory, dim, features = embeddings.memory, embeddings.dims[0], embeddings.num_features
+    memory, dim, features = embeddings.get_parameter("memory"), embeddings.dims[0], embeddings.num_features
     chunks, within = torch.arange(dim // chunk) * 1_299_721, torch.arange(chunk)
     tables = (torch.arange(features) * 15_485_863)[:, None]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import random
+import resource
+import sys
 import time
 from collections.abc import Callable, Mapping
 
@@ -19,6 +21,7 @@ def in_turns(tasks: Mapping[str, Task], rounds: int, warm_up: int = 3) -> dict[s
     The order is shuffled every round: a task inherits its caches from whichever ran before it.
     """
     names, order = list(tasks), random.Random(0)
+    interrupted = _interruptions()
     seconds: dict[str, list[float]] = {name: [] for name in names}
     gc.disable()
     for round_number in range(-warm_up, rounds):
@@ -31,7 +34,20 @@ def in_turns(tasks: Mapping[str, Task], rounds: int, warm_up: int = 3) -> dict[s
             if round_number >= 0:
                 seconds[name].append(elapsed)
     gc.enable()
+    _warn_if_disturbed(_interruptions() - interrupted, sum(map(sum, seconds.values())))
     return seconds
+
+
+def _interruptions() -> int:
+    """How often another process took a processor from this one."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def _warn_if_disturbed(interruptions: int, seconds: float) -> None:
+    """Where threads wait for each other, a busy processor costs whole time slices at every loop, and some peers have
+    hundreds of loops: FBGEMM was seen 40 times slower."""
+    if interruptions > 150 * seconds:
+        print(f"disturbed: {interruptions / seconds:.0f} interruptions a second; measure again", file=sys.stderr)
 
 
 def copy_task(num_elements: int) -> Task:
