@@ -1,10 +1,14 @@
-"""Appends rows to `benchmarks/results.csv`: every measurement keeps its date, commit, machine and versions."""
+"""Appends rows to `benchmarks/results.csv`: every measurement keeps its date, commit, machine and versions.
+
+The environment variable POCKETREC_RESULTS names another file, for a trial that is not to be kept.
+"""
 
 from __future__ import annotations
 
 import csv
 import datetime
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import statistics
@@ -12,9 +16,9 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results.csv"
+RESULTS = Path(os.environ.get("POCKETREC_RESULTS", Path(__file__).parent / "results.csv"))
 COLUMNS = ("date", "commit", "machine", "versions", "benchmark", "shape", "backend", "unit", "min", "median", "max")
-_PACKAGES = ("torch", "numpy", "polars")
+_PACKAGES = ("torch", "numpy", "polars", "fbgemm-gpu-cpu")
 
 
 def record(benchmark: str, shape: str, backend: str, unit: str, values: Sequence[float]) -> None:
@@ -57,8 +61,9 @@ def machine() -> str:
 
 
 def versions() -> str:
-    """Python and the packages that matter."""
-    packages = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
+    """Python and the packages that matter, those that are installed."""
+    installed = [name for name in _PACKAGES if importlib.util.find_spec(name.removesuffix("-cpu").replace("-", "_"))]
+    packages = [f"{name} {importlib.metadata.version(name)}" for name in installed]
     return ", ".join([f"python {platform.python_version()}", *packages])
 
 
@@ -66,7 +71,7 @@ def commit() -> str:
     """The short hash of the checkout, with `+` when files differ from it."""
     told = subprocess.run(
         ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
-        cwd=RESULTS.parent,
+        cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
         check=False,
