@@ -6,7 +6,7 @@ on CPU tensors, slowly, which is how they are tested where there is no card.
 """
 
 from pocketrec.kernels.cuda.backward import lookup_backward, new_scratch
-from pocketrec.kernels.cuda.check import check
+from pocketrec.kernels.cuda.checks import check
 from pocketrec.kernels.cuda.forward import lookup
 from pocketrec.kernels.cuda.per_id import lookup_backward_rows, lookup_backward_weights
 from pocketrec.kernels.cuda.update import lookup_update_

@@ -15,7 +15,7 @@ from torch import Tensor
 from pocketrec.kernels.cuda.bags import beats, bounds, load_ids, load_weights, longest_bag, pool_factors, tile
 from pocketrec.kernels.cuda.fixed_point import _from_quanta_kernel, quanta_per_unit, raise_largest, resolution, to_quanta
 from pocketrec.kernels.cuda.launch import (
-    accumulator, batch_of, elements, options, over_slots, over_tiles, tile_shape,
+    accumulator, batch_of, elements, options, over_slots, over_tiles, registers, tile_shape,
 )  # fmt: skip
 from pocketrec.kernels.cuda.row import (
     COLUMN, DIM, MAX, MODE, elements_of, gather, is_one_chunk, lanes, load_feature, locate, mask_of, signed,
@@ -43,7 +43,7 @@ def find_winners(
         values = gather(memory_ptr, memory_ptr, ids, kept, first, dim, feature, V, False, False, ACC)
         better = kept[:, None, None] & beats(values, best, seen)
         best = tl.where(better, values, best)
-        winner = tl.where(better, tl.full([ROWS, BLOCK // V, V], 0, tl.int32) + k, winner)
+        winner = tl.where(better, (tl.zeros_like(winner) + k).to(tl.int32), winner)
         seen += kept.to(tl.int32)
     return winner
 
@@ -151,6 +151,7 @@ def accumulate(
     ids = (indices, indices if offsets is None else offsets, memory if weights is None else weights, layout)
     constants = {"ACC": accumulator(memory.dtype), **options(offsets, weights), **tile_shape(batch)}
     over_tiles(_largest_kernel, batch, sums, grad, *ids, slots, *batch, **constants)
+    constants |= registers(memory.dtype, offsets, 80)
     over_tiles(_lookup_backward_kernel, batch, sums, grad, memory, *ids, slots, *batch, bits, **constants)
     return bits
 

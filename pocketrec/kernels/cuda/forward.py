@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pocketrec.kernels.cuda.bags import beats, bounds, load_ids, load_weights, longest_bag, tile
-from pocketrec.kernels.cuda.launch import accumulator, batch_of, options, over_tiles, tile_shape
+from pocketrec.kernels.cuda.launch import accumulator, batch_of, options, over_tiles, registers, tile_shape
 from pocketrec.kernels.cuda.row import (
     COLUMN, DIM, LANE, MAX, MEAN, MODE, gather, is_one_chunk, is_vectorised, lanes, load_feature, mask_of,
 )  # fmt: skip
@@ -61,10 +61,10 @@ def _write_tile(
             pooled = gather(memory_ptr, scales_ptr, ids, kept, first, dim, feature, V, VECTOR, SCALED, ACC)
             if WEIGHTED:
                 pooled *= load_weights(weights_ptr, begin, kept, ACC, WEIGHTED)[:, None, None]
-        to = (samples * width + column)[:, None] + first[None, :]
+        to = (samples * width + column)[:, None, None] + first[None, :, None]
         if VECTOR:
-            to = tl.multiple_of(to, (V, V))
-        to = to[:, :, None] + tl.arange(0, V)[None, None, :]
+            to = tl.multiple_of(to, (V, V, V))
+        to += tl.arange(0, V)[None, None, :]
         mask = mask_of(samples < num_samples, first, dim, V, VECTOR)
         # The output streams past; what should stay in the cache is the memory.
         tl.store(out_ptr + to, pooled.to(out_ptr.dtype.element_ty), mask=mask, eviction_policy="evict_first")
@@ -130,5 +130,6 @@ def lookup(
         SCALED=scales is not None,
         **options(offsets, weights),
         **tile_shape(batch),
+        **registers(memory.dtype, offsets, 64),
     )
     return out

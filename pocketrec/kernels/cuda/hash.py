@@ -41,17 +41,30 @@ def mixing_chunk(row, chunk):
 
 
 @triton.jit
-def linear_row(ids, constant, id_factor):
-    """The part of the linear hash that all chunks (or, for signs, elements) of a row share; below 2 P."""
-    return (ids % PRIME) * id_factor % PRIME + constant
+def _reduce(x):
+    """x mod P for x < 2 P < 2^32: what is left of the linear hash's modulos once both its parts are below P."""
+    return tl.where(x >= PRIME, x - PRIME, x)
 
 
 @triton.jit
-def linear_chunk(row, chunk, chunk_factor):
-    return (row + chunk * chunk_factor % PRIME) % PRIME
+def linear_row(ids, constant, id_factor):
+    """The part of the linear hash that all chunks (or, for signs, elements) of a row share, uint32 in [0, P)."""
+    return _reduce(((ids % PRIME) * id_factor % PRIME + constant).to(tl.uint32))
+
+
+@triton.jit
+def linear_column(chunk, chunk_factor):
+    """The part that chunk (or element) number `chunk` of all rows shares, uint32 in [0, P)."""
+    return (chunk.to(tl.uint64) * chunk_factor % PRIME).to(tl.uint32)
+
+
+@triton.jit
+def linear_hash(row, column):
+    """The linear hash from its two parts, uint32 in [0, P)."""
+    return _reduce(row + column)
 
 
 @triton.jit
 def modulo_places(hashed, places):
-    """hashed % places for hashed < P < 2^31: in 32 bits, three times cheaper, since more places change nothing."""
-    return (hashed.to(tl.uint32) % tl.minimum(places, 1 << 31).to(tl.uint32)).to(tl.uint64)
+    """hashed % places for hashed < P < 2^31, in 32 bits: more places than 2^31 change nothing."""
+    return hashed % tl.minimum(places, 1 << 31).to(tl.uint32)

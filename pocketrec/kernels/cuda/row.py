@@ -89,33 +89,39 @@ def mask_of(kept, first, dim, V: tl.constexpr, VECTOR: tl.constexpr):
 
 @triton.jit
 def _places(ids, chunks, feature):
-    """The place of each lane, uint64 [R, G], and the hash that its sign comes from."""
+    """The place of each lane, int64 [R, G, 1], and the low half of its hash, uint32 [R, G, 1], for signs."""
     rule, _, _, _, _, places, _, place_0, place_1, place_2, _, _, _ = feature
-    rows = ids.to(tl.uint64, bitcast=True)[:, None]
-    hashed = rows + tl.zeros_like(chunks)[None, :]
-    place = hashed
+    rows, chunks = ids[:, None, None], chunks[None, :, None]
+    place = rows + tl.zeros_like(chunks)
+    hashed = place.to(tl.uint32)
     if rule == MIXING:
-        hashed = hashes.mixing_chunk(hashes.mixing_row(rows, place_0), chunks[None, :])
-        place = hashes.scale(hashed, places)
+        row = hashes.mixing_row(rows.to(tl.uint64, bitcast=True), place_0)
+        mixed = hashes.mixing_chunk(row, chunks.to(tl.uint64))
+        place = hashes.scale(mixed, places).to(tl.int64)
+        hashed = mixed.to(tl.uint32)
     elif rule == LINEAR:
-        hashed = hashes.linear_chunk(hashes.linear_row(rows, place_0, place_1), chunks[None, :], place_2)
-        place = hashes.modulo_places(hashed, places)
+        row = hashes.linear_row(rows.to(tl.uint64, bitcast=True), place_0, place_1)
+        hashed = hashes.linear_hash(row, hashes.linear_column(chunks, place_2))
+        place = hashes.modulo_places(hashed, places).to(tl.int64)
     return place, hashed
 
 
 @triton.jit
 def locate(ids, first, feature, V: tl.constexpr, VECTOR: tl.constexpr):
-    """The slots of a tile of rows, int64 [R, G, V], and each lane's hash, uint64 [R, G]."""
+    """The slots of a tile of rows, int64 [R, G, V], and the low half of each lane's hash, uint32 [R, G, 1]."""
     _, base, span, chunk, align, _, _, _, _, _, _, _, _ = feature
     short = tl.minimum(chunk, 2147483647).to(tl.int32)
-    place, hashed = _places(ids, (first // short).to(tl.uint64), feature)
-    start = place.to(tl.int64) * align + (first % short).to(tl.int64)[None, :]
+    place, hashed = _places(ids, first // short, feature)
+    start = place * align + (first % short).to(tl.int64)[None, :, None]
     if VECTOR:
         start = base + tl.where(start >= span, start - span, start)
-        slots = tl.multiple_of(start, (V, V))[:, :, None] + tl.arange(0, V)[None, None, :]
+        slots = tl.multiple_of(start, (V, V, V)) + tl.arange(0, V)[None, None, :]
     else:
-        slots = start[:, :, None] + tl.arange(0, V)[None, None, :]
+        slots = start + tl.arange(0, V)[None, None, :]
         slots = base + tl.where(slots >= span, slots - span, slots)
+        # Not true where a chunk ends or wraps, and only used to give neighbouring slots to neighbouring threads: with
+        # no multiple known, a thread still reads one element at a time.
+        slots = tl.max_contiguous(slots, (1, slots.shape[1], V))
     return slots, hashed
 
 
@@ -124,10 +130,10 @@ def signed(values, ids, first, hashed, feature, V: tl.constexpr):
     """The values of a tile times their signs."""
     _, _, _, _, _, _, sign, _, _, _, sign_0, sign_1, sign_2 = feature
     if sign == PER_CHUNK:
-        values = tl.where((hashed & 1)[:, :, None] != 0, -values, values)
+        values = tl.where((hashed & 1) != 0, -values, values)
     elif sign == PER_ELEMENT:
         row = hashes.linear_row(ids.to(tl.uint64, bitcast=True), sign_0, sign_1)
-        drawn = hashes.linear_chunk(row[:, None, None], elements_of(first, V).to(tl.uint64), sign_2)
+        drawn = hashes.linear_hash(row[:, None, None], hashes.linear_column(elements_of(first, V), sign_2))
         values = tl.where(drawn % 2 != 0, values, -values)
     return values
 
