@@ -19,7 +19,7 @@ needs_card = pytest.mark.skipif(DEVICE == "cpu", reason="CUDA graphs and torch.c
 
 @pytest.fixture(scope="module")
 def gpu():
-    """The kernels; in the interpreter, where a program costs milliseconds whatever its size, in fewer and larger ones."""
+    """The kernels; in the interpreter, where a program costs the same at any size, in fewer and larger programs."""
     module = kernels.gpu()
     assert module is not None
     with pytest.MonkeyPatch.context() as patch:

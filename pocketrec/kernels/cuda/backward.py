@@ -13,12 +13,36 @@ import triton.language as tl
 from torch import Tensor
 
 from pocketrec.kernels.cuda.bags import beats, bounds, load_ids, load_weights, longest_bag, pool_factors, tile
-from pocketrec.kernels.cuda.fixed_point import _from_quanta_kernel, quanta_per_unit, raise_largest, resolution, to_quanta
+from pocketrec.kernels.cuda.fixed_point import (
+    _from_quanta_kernel,
+    quanta_per_unit,
+    raise_largest,
+    resolution,
+    to_quanta,
+)
 from pocketrec.kernels.cuda.launch import (
-    accumulator, batch_of, elements, options, over_slots, over_tiles, registers, tile_shape,
+    accumulator,
+    batch_of,
+    elements,
+    options,
+    over_slots,
+    over_tiles,
+    registers,
+    tile_shape,
 )  # fmt: skip
 from pocketrec.kernels.cuda.row import (
-    COLUMN, DIM, MAX, MODE, elements_of, gather, is_one_chunk, lanes, load_feature, locate, mask_of, signed,
+    COLUMN,
+    DIM,
+    MAX,
+    MODE,
+    elements_of,
+    gather,
+    is_one_chunk,
+    lanes,
+    load_feature,
+    locate,
+    mask_of,
+    signed,
 )  # fmt: skip
 
 
@@ -38,7 +62,7 @@ def find_winners(
     best = tl.zeros([ROWS, BLOCK // V, V], ACC)
     winner = tl.full([ROWS, BLOCK // V, V], -1, tl.int32)
     seen = tl.zeros([ROWS], tl.int32)
-    for k in range(0, longest):
+    for k in range(longest):
         ids, kept = load_ids(indices_ptr, layout_ptr, number, begin + k, begin + k < end)
         values = gather(memory_ptr, memory_ptr, ids, kept, first, dim, feature, V, False, False, ACC)
         better = kept[:, None, None] & beats(values, best, seen)
@@ -62,7 +86,7 @@ def _largest_kernel(
     pool = pool_factors(indices_ptr, layout_ptr, number, begin, end, longest, mode, ROWS, ACC, BAGS)
     greatest = tl.zeros([ROWS], ACC)
     counted = tl.zeros([ROWS], tl.int32)
-    for k in range(0, longest):
+    for k in range(longest):
         _, kept = load_ids(indices_ptr, layout_ptr, number, begin + k, begin + k < end)
         weights = tl.abs(load_weights(weights_ptr, begin + k, kept, ACC, WEIGHTED))
         greatest = tl.where((weights > greatest) | (weights != weights), weights, greatest)
@@ -98,7 +122,7 @@ def _add_tile(
                     memory_ptr, indices_ptr, layout_ptr, number, begin, end, longest, first, dim, feature,
                     ROWS, BLOCK, ACC, V,
                 )  # fmt: skip
-        for k in range(0, longest):
+        for k in range(longest):
             ids, kept = load_ids(indices_ptr, layout_ptr, number, begin + k, begin + k < end)
             slots, hashed = locate(ids, first, feature, V, False)
             factors = pool * load_weights(weights_ptr, begin + k, kept, ACC, WEIGHTED)

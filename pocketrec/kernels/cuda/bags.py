@@ -1,4 +1,4 @@
-"""Which ids belong to which bag. Without offsets `indices` is (B, F), one id a bag; with them it is (N,), feature-major.
+"""Which ids belong to which bag. Without offsets `indices` is (B, F), one id a bag; with them (N,), feature-major.
 
 Nothing a kernel reads here is trusted: bounds are clamped to the ids there are, and an id outside its table does not
 count. `check` says that they were wrong; these functions keep wrong ones from touching memory.
@@ -68,7 +68,7 @@ def pool_factors(
     if BAGS:
         if mode == MEAN:
             counts = tl.zeros([ROWS], tl.int32)
-            for k in range(0, longest):
+            for k in range(longest):
                 _, kept = load_ids(indices_ptr, layout_ptr, number, begin + k, begin + k < end)
                 counts += kept.to(tl.int32)
             factors = 1.0 / tl.maximum(counts, 1).to(ACC)

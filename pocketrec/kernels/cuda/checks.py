@@ -10,7 +10,20 @@ from torch import Tensor
 from pocketrec.kernels.cuda.bags import bounds, longest_bag, tile
 from pocketrec.kernels.cuda.launch import batch_of, options, over_tiles, tile_shape
 from pocketrec.kernels.cuda.row import (
-    ALIGN, BASE, CHUNK, COLUMN, DIM, LINEAR, MAX, MODE, NUM_EMBEDDINGS, PER_ELEMENT, PLACES, RULE, SIGN, SPAN,
+    ALIGN,
+    BASE,
+    CHUNK,
+    COLUMN,
+    DIM,
+    LINEAR,
+    MAX,
+    MODE,
+    NUM_EMBEDDINGS,
+    PER_ELEMENT,
+    PLACES,
+    RULE,
+    SIGN,
+    SPAN,
 )  # fmt: skip
 
 
@@ -61,7 +74,7 @@ def _check_kernel(
     if tl.load(layout_ptr + number * 18 + RULE) == 0:
         good &= limit <= tl.load(layout_ptr + number * 18 + PLACES)
     wrong = tl.zeros([ROWS], tl.int32)
-    for k in range(0, longest_bag(begin, end, BAGS)):
+    for k in range(longest_bag(begin, end, BAGS)):
         inside = begin + k < end
         ids = tl.load(indices_ptr + begin + k, mask=inside, other=0)
         wrong += (inside & ((ids < 0) | (ids >= limit))).to(tl.int32)

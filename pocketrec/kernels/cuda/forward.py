@@ -10,7 +10,18 @@ from torch import Tensor
 from pocketrec.kernels.cuda.bags import beats, bounds, load_ids, load_weights, longest_bag, tile
 from pocketrec.kernels.cuda.launch import accumulator, batch_of, options, over_tiles, registers, tile_shape
 from pocketrec.kernels.cuda.row import (
-    COLUMN, DIM, LANE, MAX, MEAN, MODE, gather, is_one_chunk, is_vectorised, lanes, load_feature, mask_of,
+    COLUMN,
+    DIM,
+    LANE,
+    MAX,
+    MEAN,
+    MODE,
+    gather,
+    is_one_chunk,
+    is_vectorised,
+    lanes,
+    load_feature,
+    mask_of,
 )  # fmt: skip
 
 
@@ -24,7 +35,7 @@ def _pool_bags(
     mode = tl.load(layout_ptr + number * 18 + MODE)
     pooled = tl.zeros([ROWS, BLOCK // V, V], ACC)
     counts = tl.zeros([ROWS], tl.int32)
-    for k in range(0, longest):
+    for k in range(longest):
         ids, kept = load_ids(indices_ptr, layout_ptr, number, begin + k, begin + k < end)
         values = gather(memory_ptr, scales_ptr, ids, kept, first, dim, feature, V, VECTOR, SCALED, ACC)
         if mode == MAX:

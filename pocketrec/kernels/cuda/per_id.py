@@ -25,14 +25,16 @@ def _lookup_backward_weights_kernel(
     longest = longest_bag(begin, end, BAGS)
     dim = tl.load(layout_ptr + number * 18 + DIM)
     column = tl.load(layout_ptr + number * 18 + COLUMN)
-    for k in range(0, longest):
+    for k in range(longest):
         inside = begin + k < end
         ids, kept = load_ids(indices_ptr, layout_ptr, number, begin + k, inside)
         products = tl.zeros([ROWS], ACC)
         for start in range(0, dim, BLOCK):
             first = lanes(start, BLOCK, 1)
             values = gather(memory_ptr, memory_ptr, ids, kept, first, dim, feature, 1, False, False, ACC)
-            products += tl.sum(tl.sum(values * load_grad(grad_ptr, samples, width, column, kept, first, dim, 1, ACC), 2), 1)
+            products += tl.sum(
+                tl.sum(values * load_grad(grad_ptr, samples, width, column, kept, first, dim, 1, ACC), 2), 1
+            )
         tl.store(out_ptr + begin + k, products.to(out_ptr.dtype.element_ty), mask=inside)
 
 
@@ -61,7 +63,7 @@ def _lookup_backward_rows_kernel(
                     memory_ptr, indices_ptr, layout_ptr, number, begin, end, longest, first, dim, feature,
                     ROWS, BLOCK, ACC, BLOCK,
                 )  # fmt: skip
-        for k in range(0, longest):
+        for k in range(longest):
             inside = begin + k < end
             _, kept = load_ids(indices_ptr, layout_ptr, number, begin + k, inside)
             factors = pool * load_weights(weights_ptr, begin + k, kept, ACC, WEIGHTED)

@@ -48,7 +48,9 @@ def _update_kernel(
         mean += (1.0 - beta1).to(ACC) * (grad - mean)
         square = tl.load(second_ptr + slots, mask=exists, other=0.0)
         square = beta2.to(ACC) * square + (1.0 - beta2).to(ACC) * grad * grad
-        value -= (rate / correction1).to(ACC) * mean / (tl.sqrt(square) / tl.sqrt(correction2).to(ACC) + epsilon.to(ACC))
+        value -= (
+            (rate / correction1).to(ACC) * mean / (tl.sqrt(square) / tl.sqrt(correction2).to(ACC) + epsilon.to(ACC))
+        )
         tl.store(first_ptr + slots, mean, mask=exists)
         tl.store(second_ptr + slots, square, mask=exists)
     tl.store(memory_ptr + slots, value.to(memory_ptr.dtype.element_ty), mask=exists)
