@@ -9,6 +9,8 @@ nearest quantum, so a slot that n rows share is off by at most n/2 quanta. bits 
 most 50: for 65,536 samples of 26 x 128 columns 34, for 2,048 samples 39. In float32 (24 bits) a contribution has to be
 a thousand times smaller than the largest before its rounding shows, and then it is lost beside the largest anyway.
 
+A largest contribution below 1e-285 (float64 only) keeps fewer bits: quanta stop at 2^-1000.
+
 A NaN or infinity among the contributions has no quantum: every slot of the result is NaN, so that it is seen.
 
 The accumulator is an int64 array of M + 1: a sum a slot, then the bits of the largest contribution as a float64.
@@ -63,8 +65,9 @@ def to_quanta(values, per_unit):
 def from_quanta(sums, largest_ptr, bits, ACC: tl.constexpr):
     """int64 sums to ACC; NaN, all of them, where a contribution was not finite."""
     largest = tl.load(largest_ptr)
-    values = (sums.to(tl.float64) * _power_of_two(-_exponent(largest, bits))).to(ACC)
-    return tl.where(largest < INFINITY_BITS, values, float("nan"))
+    finite = largest < INFINITY_BITS
+    unit = _power_of_two(tl.where(finite, -_exponent(largest, bits), 0))
+    return tl.where(finite, (sums.to(tl.float64) * unit).to(ACC), float("nan"))
 
 
 @triton.jit
