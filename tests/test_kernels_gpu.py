@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -365,6 +369,21 @@ def test_without_triton_it_warns_once(monkeypatch):
         assert kernels.gpu() is None
     finally:
         kernels.gpu.cache_clear()
+
+
+def test_kernels_compile_for_hopper(tmp_path):
+    """What the interpreter accepts and the compiler refuses; accesses that should be 16 bytes wide and are not."""
+    tests = Path(__file__).parent
+    env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    env |= {"TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(tests.parent)}
+    done = subprocess.run(
+        [sys.executable, tests / "compile_kernels.py"], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for kernel in ("_lookup_forward_kernel", "_from_quanta_kernel", "_update_kernel"):
+        lines = [line for line in done.stdout.splitlines() if line.startswith(kernel)]
+        assert lines
+        assert not any(" 0 of 16 bytes" in line for line in lines), lines
 
 
 @needs_card

@@ -54,7 +54,7 @@ def _offsets_are_good(offsets_ptr, number, samples, num_samples, num_features, n
     begin = tl.load(offsets_ptr + bag, mask=exists, other=0)
     end = tl.load(offsets_ptr + bag + 1, mask=exists, other=0)
     falls = exists & ((begin < 0) | (end < begin) | (end > num_ids))
-    ends = tl.load(offsets_ptr) | (tl.load(offsets_ptr + num_samples * num_features) - num_ids)
+    ends = tl.load(offsets_ptr) | (tl.load(offsets_ptr + num_features.to(tl.int64) * num_samples) - num_ids)
     return (tl.sum(falls.to(tl.int32), 0) == 0) & (ends == 0)
 
 
