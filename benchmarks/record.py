@@ -13,12 +13,13 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 RESULTS = Path(os.environ.get("POCKETREC_RESULTS", Path(__file__).parent / "results.csv"))
 COLUMNS = ("date", "commit", "machine", "versions", "benchmark", "shape", "backend", "unit", "min", "median", "max")
-_PACKAGES = ("torch", "numpy", "polars", "fbgemm-gpu-cpu")
+_PACKAGES = ("torch", "triton", "numpy", "polars", "fbgemm-gpu-cpu")
 
 
 def record(benchmark: str, shape: str, backend: str, unit: str, values: Sequence[float]) -> None:
@@ -51,19 +52,24 @@ def today() -> str:
 
 
 def machine() -> str:
-    """CPU model and number of cores; never a host name."""
+    """CPU model, number of cores, and the GPU where torch was told to use one; never a host name."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
-    return f"{model}, {os.cpu_count()} cores"
+    return ", ".join([model, f"{os.cpu_count()} cores", *_gpu()])
+
+
+def _gpu() -> list[str]:
+    torch = sys.modules.get("torch")  # a benchmark that has not imported it did not use the card
+    return [torch.cuda.get_device_name()] if torch is not None and torch.cuda.is_initialized() else []
 
 
 def versions() -> str:
     """Python and the packages that matter, those that are installed."""
-    installed = [name for name in _PACKAGES if importlib.util.find_spec(name.removesuffix("-cpu").replace("-", "_"))]
-    packages = [f"{name} {importlib.metadata.version(name)}" for name in installed]
+    installed = {d.name for d in importlib.metadata.distributions()}
+    packages = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES if name in installed]
     return ", ".join([f"python {platform.python_version()}", *packages])
 
 

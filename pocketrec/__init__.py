@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from pocketrec import models, optim
+    from pocketrec import models as models, optim as optim
     from pocketrec.embedding import (
         Embedding,
         EmbeddingBag,

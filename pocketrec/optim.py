@@ -39,9 +39,9 @@ class _Fused(torch.optim.Optimizer):
         owners = _owners(embeddings)
         self._waiting: dict[int, Waiting] = {}
         self._scratch: dict[int, Tensor] = {}
-        memories = []
+        memories: list[nn.Parameter] = []
         for owner in owners:
-            memory = owner.memory
+            memory = owner.get_parameter("memory")
             if id(memory) not in self._waiting:
                 memories.append(memory)
                 self._waiting[id(memory)] = Waiting()
@@ -49,7 +49,7 @@ class _Fused(torch.optim.Optimizer):
         super().__init__(memories, dict(defaults))
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of each memory that was looked up since the last; the gradients are read once and dropped."""
         loss = None
         if closure is not None:
@@ -135,7 +135,7 @@ class SGD(_Fused):
 
 
 class Adagrad(_Fused):
-    """Adagrad with a sum of squares a slot, `state["sum"]`; `torch.optim.Adagrad` without `lr_decay`. Arguments as SGD."""
+    """Adagrad, its sum of squares a slot in `state["sum"]`: `torch.optim.Adagrad` without `lr_decay`. Else as SGD."""
 
     _rule = Update.ADAGRAD
     _state_names = ("sum",)

@@ -207,7 +207,9 @@ def test_the_gradient_is_reproducible(way, threads):
     results = {}
     for number in (2, 4, 8):
         threads(number)
-        runs = [torch.ops.pocketrec.lookup_backward(grad, module.memory, indices, None, None, module.layout) for _ in "abc"]
+        runs = [
+            torch.ops.pocketrec.lookup_backward(grad, module.memory, indices, None, None, module.layout) for _ in "abc"
+        ]
         assert all(torch.equal(runs[0], r) for r in runs[1:])
         results[number] = runs[0]
     if way == "bins":

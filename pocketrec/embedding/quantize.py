@@ -26,7 +26,8 @@ def quantize_(module: nn.Module) -> nn.Module:
             raise UsageError("module: holds full tables, and only shared memories are quantised")
         if owner.scales is not None:
             raise UsageError("module: its memory is int8 already")
-    made = {id(owner.memory): ops.quantize(owner.memory) for owner in owners}
+    memories = {id(owner.memory): owner.get_parameter("memory") for owner in owners}
+    made = {key: ops.quantize(memory) for key, memory in memories.items()}
     for owner in owners:
         memory, scales = made[id(owner.memory)]
         del owner.memory

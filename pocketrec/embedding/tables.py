@@ -39,6 +39,7 @@ class SharedTables(nn.Module):
     """
 
     is_embedding = True
+    scales: Tensor | None
 
     def __init__(
         self,
@@ -77,10 +78,12 @@ class SharedTables(nn.Module):
 
     def stored(self) -> list[Tensor]:
         """What is kept to recover rows: the parameters, or an int8 memory and its scales."""
-        return [*self.parameters(recurse=False)] if self.scales is None else [self.memory, self.scales]
+        if self.scales is None:
+            return list(self.parameters(recurse=False))
+        return [self.get_buffer("memory"), self.scales]
 
     def defer_gradients(self, waiting: ops.Waiting) -> None:
-        """From now on backward leaves `memory.grad` alone and adds to `waiting`, while that exists (`pocketrec.optim`)."""
+        """From now on, while `waiting` exists, backward adds to it and leaves `memory.grad` alone (`pocketrec.optim`)."""
         self._waiting = weakref.ref(waiting)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -136,7 +139,7 @@ class SharedTables(nn.Module):
         if self.sparse_gradients:
             return ops.lookup_row_sparse(*args)
         waiting = None if self._waiting is None else self._waiting()
-        # A compiled graph cannot keep batches aside: there the memory gets an ordinary gradient, which is stepped as well.
+        # A compiled graph cannot keep batches aside: there the memory gets a gradient, which is stepped as well.
         deferring = waiting is not None and memory.requires_grad and torch.is_grad_enabled()
         if deferring and not torch.compiler.is_compiling():
             return ops.lookup_deferred(*args, waiting)

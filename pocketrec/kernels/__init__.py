@@ -33,3 +33,19 @@ def cpu() -> Any | None:
         return None
     importlib.import_module("pocketrec._C")
     return torch.ops.pocketrec_cpu
+
+
+@cache
+def gpu() -> Any | None:
+    """The Triton kernels (the package `pocketrec.kernels.cuda`), or None, warning once, where triton is not installed.
+
+    Imports triton: ask only when a CUDA tensor is to be looked up.
+    """
+    if importlib.util.find_spec("triton") is None:
+        warnings.warn(
+            "triton is not installed, so lookups on the GPU use the PyTorch reference, which is many times slower and "
+            "waits for the device. PyTorch's CUDA wheels bring it; otherwise: pip install triton.",
+            stacklevel=2,
+        )
+        return None
+    return importlib.import_module("pocketrec.kernels.cuda")

@@ -146,7 +146,7 @@ def _check_layout(memory: Tensor, weighted: bool, layout: Tensor, width: int) ->
 
 def _check_feature(f: FeatureLayout, slots: int) -> None:
     """Every start and every run lies in the feature's region, and that in the memory."""
-    known = f.rule in iter(Rule) and f.mode in iter(Mode) and f.sign in iter(Sign)
+    known = f.rule in set(Rule) and f.mode in set(Mode) and f.sign in set(Sign)
     positive = min(f.dim, f.chunk, f.align, f.places) >= 1 and f.base >= 0
     _require(known and positive, f"no such layout: {f}")
     needed = f.base + f.span

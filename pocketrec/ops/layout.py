@@ -19,7 +19,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-
 SCALE_BLOCK = 64  # slots of an int8 memory that share a scale; kScaleBlock in kernels/cpu/slots.h is the same
 
 

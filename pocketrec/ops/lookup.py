@@ -1,8 +1,8 @@
 """The one op: hash, gather, weigh and pool all features of a batch, and its gradients.
 
-`torch.ops.pocketrec.lookup` checks its arguments in its own body, then calls the fastest kernel there is. `lookup` wraps
-it; `lookup_row_sparse` (row_sparse.py) is the same lookup whose gradient is row-sparse, `lookup_deferred` (update.py) the
-one whose gradient waits for an optimiser fused with it.
+`torch.ops.pocketrec.lookup` checks its arguments in its own body, then calls the fastest kernel there is. `lookup`
+wraps it; `lookup_row_sparse` (row_sparse.py) is the same lookup with a row-sparse gradient, `lookup_deferred`
+(deferred.py) with one that waits for an optimiser fused with the backward.
 """
 
 from __future__ import annotations

@@ -1,0 +1,195 @@
+"""The gradient to the memory: every program adds its tile's contributions to the int64 sums of fixed_point.py.
+
+Two kernels: the first finds the largest contribution, which sets the quantum; the second adds. Both walk the batch as
+the forward does. Lanes are never 16 bytes wide here: atomics go one element a thread, and neighbouring threads
+should hit neighbouring slots.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from pocketrec.kernels.cuda.bags import beats, bounds, load_ids, load_weights, longest_bag, pool_factors, tile
+from pocketrec.kernels.cuda.fixed_point import (
+    _from_quanta_kernel,
+    quanta_per_unit,
+    raise_largest,
+    resolution,
+    to_quanta,
+)
+from pocketrec.kernels.cuda.launch import (
+    accumulator,
+    batch_of,
+    elements,
+    options,
+    over_slots,
+    over_tiles,
+    registers,
+    tile_shape,
+)  # fmt: skip
+from pocketrec.kernels.cuda.row import (
+    COLUMN,
+    DIM,
+    MAX,
+    MODE,
+    elements_of,
+    gather,
+    is_one_chunk,
+    lanes,
+    load_feature,
+    locate,
+    mask_of,
+    signed,
+)  # fmt: skip
+
+
+@triton.jit
+def load_grad(grad_ptr, samples, width, column, exists, first, dim, V: tl.constexpr, ACC: tl.constexpr):
+    """The output gradient of a tile, [R, G, V] in ACC; 0 for samples that do not exist."""
+    places = (samples * width + column)[:, None, None] + elements_of(first, V)
+    return tl.load(grad_ptr + places, mask=mask_of(exists, first, dim, V, False), other=0.0).to(ACC)
+
+
+@triton.jit
+def find_winners(
+    memory_ptr, indices_ptr, layout_ptr, number, begin, end, longest, first, dim, feature,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, ACC: tl.constexpr, V: tl.constexpr,
+):  # fmt: skip
+    """Which id of its bag (0, 1, ...) gave each element of a maximum, int32 [R, G, V]; -1 where none did."""
+    best = tl.zeros([ROWS, BLOCK // V, V], ACC)
+    winner = tl.full([ROWS, BLOCK // V, V], -1, tl.int32)
+    seen = tl.zeros([ROWS], tl.int32)
+    for k in range(longest):
+        ids, kept = load_ids(indices_ptr, layout_ptr, number, begin + k, begin + k < end)
+        values = gather(memory_ptr, memory_ptr, ids, kept, first, dim, feature, V, False, False, ACC)
+        better = kept[:, None, None] & beats(values, best, seen)
+        best = tl.where(better, values, best)
+        winner = tl.where(better, (tl.zeros_like(winner) + k).to(tl.int32), winner)
+        seen += kept.to(tl.int32)
+    return winner
+
+
+@triton.jit(do_not_specialize=["num_samples", "num_features", "num_ids"])
+def _largest_kernel(
+    sums_ptr, grad_ptr, indices_ptr, offsets_ptr, weights_ptr, layout_ptr, num_slots,
+    num_samples, num_features, num_ids, width,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, ACC: tl.constexpr, BAGS: tl.constexpr, WEIGHTED: tl.constexpr,
+):  # fmt: skip
+    """sums[M] = the greatest |gradient * factor| of any id that counts; those of empty bags and padding do not."""
+    number, samples = tile(num_features, ROWS)
+    begin, end = bounds(offsets_ptr, number, samples, num_samples, num_features, num_ids, BAGS)
+    longest = longest_bag(begin, end, BAGS)
+    mode = tl.load(layout_ptr + number * 18 + MODE)
+    pool = pool_factors(indices_ptr, layout_ptr, number, begin, end, longest, mode, ROWS, ACC, BAGS)
+    greatest = tl.zeros([ROWS], ACC)
+    counted = tl.zeros([ROWS], tl.int32)
+    for k in range(longest):
+        _, kept = load_ids(indices_ptr, layout_ptr, number, begin + k, begin + k < end)
+        weights = tl.abs(load_weights(weights_ptr, begin + k, kept, ACC, WEIGHTED))
+        greatest = tl.where((weights > greatest) | (weights != weights), weights, greatest)
+        counted += kept.to(tl.int32)
+    dim = tl.load(layout_ptr + number * 18 + DIM)
+    column = tl.load(layout_ptr + number * 18 + COLUMN)
+    for start in range(0, dim, BLOCK):
+        first = lanes(start, BLOCK, BLOCK)
+        grad = load_grad(grad_ptr, samples, width, column, counted > 0, first, dim, BLOCK, ACC)
+        raise_largest(sums_ptr + num_slots, grad * (greatest * pool)[:, None, None], ACC)
+
+
+@triton.jit
+def _add_tile(
+    sums_ptr, grad_ptr, memory_ptr, indices_ptr, weights_ptr, layout_ptr, number, samples, begin, end, num_slots,
+    num_samples, width, bits, feature,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, ACC: tl.constexpr, BAGS: tl.constexpr, WEIGHTED: tl.constexpr,
+    V: tl.constexpr,
+):  # fmt: skip
+    dim = tl.load(layout_ptr + number * 18 + DIM)
+    column = tl.load(layout_ptr + number * 18 + COLUMN)
+    mode = tl.load(layout_ptr + number * 18 + MODE)
+    per_unit = quanta_per_unit(sums_ptr + num_slots, bits)
+    longest = longest_bag(begin, end, BAGS)
+    pool = pool_factors(indices_ptr, layout_ptr, number, begin, end, longest, mode, ROWS, ACC, BAGS)
+    for start in range(0, dim, BLOCK):
+        first = lanes(start, BLOCK, V)
+        grad = load_grad(grad_ptr, samples, width, column, samples < num_samples, first, dim, V, ACC)
+        winner = tl.full([ROWS, BLOCK // V, V], 0, tl.int32)
+        if BAGS:
+            if mode == MAX:
+                winner = find_winners(
+                    memory_ptr, indices_ptr, layout_ptr, number, begin, end, longest, first, dim, feature,
+                    ROWS, BLOCK, ACC, V,
+                )  # fmt: skip
+        for k in range(longest):
+            ids, kept = load_ids(indices_ptr, layout_ptr, number, begin + k, begin + k < end)
+            slots, hashed = locate(ids, first, feature, V, False)
+            factors = pool * load_weights(weights_ptr, begin + k, kept, ACC, WEIGHTED)
+            own = signed(grad * factors[:, None, None], ids, first, hashed, feature, V)
+            mask = mask_of(kept, first, dim, V, False)
+            if BAGS:
+                mask &= (mode != MAX) | (winner == k)
+            tl.atomic_add(sums_ptr + slots, to_quanta(own, per_unit), mask=mask, sem="relaxed")
+
+
+@triton.jit(do_not_specialize=["num_samples", "num_features", "num_ids", "bits"])
+def _lookup_backward_kernel(
+    sums_ptr, grad_ptr, memory_ptr, indices_ptr, offsets_ptr, weights_ptr, layout_ptr, num_slots,
+    num_samples, num_features, num_ids, width, bits,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, ACC: tl.constexpr, BAGS: tl.constexpr, WEIGHTED: tl.constexpr,
+):  # fmt: skip
+    """sums[s] += every contribution to slot s, in the quanta that sums[M] sets."""
+    number, samples = tile(num_features, ROWS)
+    feature = load_feature(layout_ptr, number)
+    begin, end = bounds(offsets_ptr, number, samples, num_samples, num_features, num_ids, BAGS)
+    if is_one_chunk(layout_ptr, number, BLOCK):
+        _add_tile(
+            sums_ptr, grad_ptr, memory_ptr, indices_ptr, weights_ptr, layout_ptr, number, samples, begin, end,
+            num_slots, num_samples, width, bits, feature, ROWS, BLOCK, ACC, BAGS, WEIGHTED, BLOCK,
+        )  # fmt: skip
+    else:
+        _add_tile(
+            sums_ptr, grad_ptr, memory_ptr, indices_ptr, weights_ptr, layout_ptr, number, samples, begin, end,
+            num_slots, num_samples, width, bits, feature, ROWS, BLOCK, ACC, BAGS, WEIGHTED, 1,
+        )  # fmt: skip
+
+
+def new_scratch(memory: Tensor) -> Tensor:
+    """The zeroed int64 sums for a memory of M slots, (M + 1,); the last is the largest contribution."""
+    return torch.zeros(memory.numel() + 1, dtype=torch.int64, device=memory.device)
+
+
+def accumulate(
+    sums: Tensor,
+    grad: Tensor,
+    memory: Tensor,
+    indices: Tensor,
+    offsets: Tensor | None,
+    weights: Tensor | None,
+    layout: Tensor,
+) -> int:
+    """Add the batch's contributions to zeroed `sums`; returns the bits that `from_quanta` needs to read them."""
+    batch, slots = batch_of(indices, offsets, layout, grad.shape[1]), memory.numel()
+    bits = resolution(elements(batch, offsets))
+    ids = (indices, indices if offsets is None else offsets, memory if weights is None else weights, layout)
+    constants = {"ACC": accumulator(memory.dtype), **options(offsets, weights), **tile_shape(batch)}
+    over_tiles(_largest_kernel, batch, sums, grad, *ids, slots, *batch, **constants)
+    constants |= registers(memory.dtype, offsets, 80)
+    over_tiles(_lookup_backward_kernel, batch, sums, grad, memory, *ids, slots, *batch, bits, **constants)
+    return bits
+
+
+def lookup_backward(
+    grad: Tensor, memory: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None, layout: Tensor
+) -> Tensor:
+    """The gradient to the memory, of its shape and dtype: the same bits in every run, and in any order of samples.
+
+    `grad` is (B, width), contiguous. Sums are exact to the quantum of `fixed_point`, which explains the resolution; a
+    NaN or infinite gradient makes every slot NaN.
+    """
+    sums, out = new_scratch(memory), torch.empty_like(memory)
+    bits = accumulate(sums, grad, memory, indices, offsets, weights, layout)
+    slots = memory.numel()
+    over_slots(_from_quanta_kernel, slots, out, sums, sums[slots:], slots, bits, ACC=accumulator(memory.dtype))
+    return out

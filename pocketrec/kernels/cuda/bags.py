@@ -1,0 +1,81 @@
+"""Which ids belong to which bag. Without offsets `indices` is (B, F), one id a bag; with them (N,), feature-major.
+
+Nothing a kernel reads here is trusted: bounds are clamped to the ids there are, and an id outside its table does not
+count. `check` says that they were wrong; these functions keep wrong ones from touching memory.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from pocketrec.kernels.cuda.row import MEAN, NUM_EMBEDDINGS, PADDING
+
+
+@triton.jit
+def tile(num_features, ROWS: tl.constexpr):
+    """This program's feature, and its samples as int64 [R]. Features go fastest: neighbours write one row's columns."""
+    program = tl.program_id(0)
+    return program % num_features, (program // num_features).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+
+
+@triton.jit
+def bounds(offsets_ptr, number, samples, num_samples, num_features, num_ids, BAGS: tl.constexpr):
+    """Where the bags of `samples` begin and end among the ids, int64 [R]; empty past the last sample."""
+    exists = samples < num_samples
+    if BAGS:
+        bag = number.to(tl.int64) * num_samples + samples
+        begin = tl.load(offsets_ptr + bag, mask=exists, other=0)
+        end = tl.load(offsets_ptr + bag + 1, mask=exists, other=0)
+        begin, end = tl.maximum(begin, 0), tl.minimum(end, num_ids)
+    else:
+        begin = samples * num_features + number
+        end = begin + exists.to(tl.int64)
+    return begin, end
+
+
+@triton.jit
+def longest_bag(begin, end, BAGS: tl.constexpr):
+    return tl.max(end - begin, 0) if BAGS else 1
+
+
+@triton.jit
+def load_ids(indices_ptr, layout_ptr, number, positions, inside):
+    """The ids at `positions`, and which of them count: inside their bag and table, and not padding."""
+    ids = tl.load(indices_ptr + positions, mask=inside, other=0)
+    limit = tl.load(layout_ptr + number * 18 + NUM_EMBEDDINGS)
+    padding = tl.load(layout_ptr + number * 18 + PADDING)
+    return ids, inside & (ids != padding) & (ids >= 0) & (ids < limit)
+
+
+@triton.jit
+def load_weights(weights_ptr, positions, kept, ACC: tl.constexpr, WEIGHTED: tl.constexpr):
+    """The weight of each id in ACC, [R]; 0 where it does not count."""
+    if WEIGHTED:
+        weights = tl.load(weights_ptr + positions, mask=kept, other=0.0).to(ACC)
+    else:
+        weights = kept.to(ACC)
+    return weights
+
+
+@triton.jit
+def pool_factors(
+    indices_ptr, layout_ptr, number, begin, end, longest, mode,
+    ROWS: tl.constexpr, ACC: tl.constexpr, BAGS: tl.constexpr,
+):  # fmt: skip
+    """What each bag's rows are multiplied by, weights apart, in ACC [R]: 1 / count for a mean, else 1."""
+    factors = tl.full([ROWS], 1.0, ACC)
+    if BAGS:
+        if mode == MEAN:
+            counts = tl.zeros([ROWS], tl.int32)
+            for k in range(longest):
+                _, kept = load_ids(indices_ptr, layout_ptr, number, begin + k, begin + k < end)
+                counts += kept.to(tl.int32)
+            factors = 1.0 / tl.maximum(counts, 1).to(ACC)
+    return factors
+
+
+@triton.jit
+def beats(values, best, seen):
+    """Whether `values` replace `best` in a running maximum: the first of ties stays, and the first NaN wins."""
+    return (seen == 0)[:, None, None] | ((best == best) & ((values > best) | (values != values)))

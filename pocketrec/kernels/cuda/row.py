@@ -1,0 +1,152 @@
+"""Where a row of a virtual table lies in the memory: the layout of pocketrec/ops/layout.py, read inside a kernel.
+
+The host never reads the layout (that would wait for the device); kernels load a feature's 18 numbers themselves and
+branch on them. All threads of a program work on one feature, so those branches never diverge.
+
+Shapes: R samples of a tile, G lanes of V consecutive elements each: a tile is [R, G, V], and a lane never spans two
+chunks, so the place is hashed once per lane.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from pocketrec.kernels.cuda import hash as hashes
+
+COLUMNS = 18
+
+# Columns of a layout row, in the order of FeatureLayout in ops/layout.py.
+RULE, NUM_EMBEDDINGS, PADDING, DIM, COLUMN, MODE, BASE, SPAN, CHUNK, ALIGN, PLACES, SIGN = map(tl.constexpr, range(12))
+PLACE_0, PLACE_1, PLACE_2, SIGN_0, SIGN_1, SIGN_2 = map(tl.constexpr, range(12, COLUMNS))
+
+# The values of Rule, Mode and Sign there.
+DIRECT, MIXING, LINEAR = map(tl.constexpr, range(3))
+SUM, MEAN, MAX = map(tl.constexpr, range(3))
+UNSIGNED, PER_CHUNK, PER_ELEMENT = map(tl.constexpr, range(3))
+
+LANE = tl.constexpr(4)
+"""Elements of a vector lane: 16 bytes of float32, and small enough that chunks of 4 still qualify."""
+
+
+@triton.jit
+def load_feature(layout_ptr, number):
+    """The numbers of one feature that `locate` reads, as a tuple."""
+    row_ptr = layout_ptr + number * 18
+    return (
+        tl.load(row_ptr + RULE),
+        tl.load(row_ptr + BASE),
+        tl.load(row_ptr + SPAN),
+        tl.load(row_ptr + CHUNK),
+        tl.load(row_ptr + ALIGN),
+        tl.load(row_ptr + PLACES).to(tl.uint64),
+        tl.load(row_ptr + SIGN),
+        tl.load(row_ptr + PLACE_0).to(tl.uint64, bitcast=True),
+        tl.load(row_ptr + PLACE_1).to(tl.uint64),
+        tl.load(row_ptr + PLACE_2).to(tl.uint64),
+        tl.load(row_ptr + SIGN_0).to(tl.uint64),
+        tl.load(row_ptr + SIGN_1).to(tl.uint64),
+        tl.load(row_ptr + SIGN_2).to(tl.uint64),
+    )
+
+
+@triton.jit
+def is_vectorised(layout_ptr, number, width):
+    """Whether every lane of 4 elements lies in one chunk, never wraps, and starts on a multiple of 4 everywhere."""
+    row_ptr = layout_ptr + number * 18
+    numbers = tl.load(row_ptr + DIM) | tl.load(row_ptr + COLUMN) | tl.load(row_ptr + BASE) | tl.load(row_ptr + SPAN)
+    return (numbers | tl.load(row_ptr + CHUNK) | tl.load(row_ptr + ALIGN) | width) % LANE == 0
+
+
+@triton.jit
+def is_one_chunk(layout_ptr, number, BLOCK: tl.constexpr):
+    """Whether every block of BLOCK elements of a row lies in one chunk."""
+    chunk = tl.load(layout_ptr + number * 18 + CHUNK)
+    return (chunk % BLOCK == 0) | (chunk >= tl.load(layout_ptr + number * 18 + DIM))
+
+
+@triton.jit
+def lanes(start, BLOCK: tl.constexpr, V: tl.constexpr):
+    """The first element of each lane of the block at `start`: int32 [G]."""
+    return (tl.arange(0, BLOCK // V) * V + start).to(tl.int32)
+
+
+@triton.jit
+def elements_of(first, V: tl.constexpr):
+    """The element of each place in a tile: int32 [1, G, V]."""
+    return first[None, :, None] + tl.arange(0, V)[None, None, :]
+
+
+@triton.jit
+def mask_of(kept, first, dim, V: tl.constexpr, VECTOR: tl.constexpr):
+    """[R, G, V] true where the row counts and the element exists; constant over a vector lane, which keeps it whole."""
+    if VECTOR:
+        inside = (first < dim)[None, :, None] & (tl.arange(0, V) < V)[None, None, :]
+    else:
+        inside = elements_of(first, V) < dim
+    return kept[:, None, None] & inside
+
+
+@triton.jit
+def _places(ids, chunks, feature):
+    """The place of each lane, int64 [R, G, 1], and the low half of its hash, uint32 [R, G, 1], for signs."""
+    rule, _, _, _, _, places, _, place_0, place_1, place_2, _, _, _ = feature
+    rows, chunks = ids[:, None, None], chunks[None, :, None]
+    place = rows + tl.zeros_like(chunks)
+    hashed = place.to(tl.uint32)
+    if rule == MIXING:
+        row = hashes.mixing_row(rows.to(tl.uint64, bitcast=True), place_0)
+        mixed = hashes.mixing_chunk(row, chunks.to(tl.uint64))
+        place = hashes.scale(mixed, places).to(tl.int64)
+        hashed = mixed.to(tl.uint32)
+    elif rule == LINEAR:
+        row = hashes.linear_row(rows.to(tl.uint64, bitcast=True), place_0, place_1)
+        hashed = hashes.linear_hash(row, hashes.linear_column(chunks, place_2))
+        place = hashes.modulo_places(hashed, places).to(tl.int64)
+    return place, hashed
+
+
+@triton.jit
+def locate(ids, first, feature, V: tl.constexpr, VECTOR: tl.constexpr):
+    """The slots of a tile of rows, int64 [R, G, V], and the low half of each lane's hash, uint32 [R, G, 1]."""
+    _, base, span, chunk, align, _, _, _, _, _, _, _, _ = feature
+    short = tl.minimum(chunk, 2147483647).to(tl.int32)
+    place, hashed = _places(ids, first // short, feature)
+    start = place * align + (first % short).to(tl.int64)[None, :, None]
+    if VECTOR:
+        start = base + tl.where(start >= span, start - span, start)
+        slots = tl.multiple_of(start, (V, V, V)) + tl.arange(0, V)[None, None, :]
+    else:
+        slots = start + tl.arange(0, V)[None, None, :]
+        slots = base + tl.where(slots >= span, slots - span, slots)
+        # Not true where a chunk ends or wraps, and only used to give neighbouring slots to neighbouring threads: with
+        # no multiple known, a thread still reads one element at a time.
+        slots = tl.max_contiguous(slots, (1, slots.shape[1], V))
+    return slots, hashed
+
+
+@triton.jit
+def signed(values, ids, first, hashed, feature, V: tl.constexpr):
+    """The values of a tile times their signs."""
+    _, _, _, _, _, _, sign, _, _, _, sign_0, sign_1, sign_2 = feature
+    if sign == PER_CHUNK:
+        values = tl.where((hashed & 1) != 0, -values, values)
+    elif sign == PER_ELEMENT:
+        row = hashes.linear_row(ids.to(tl.uint64, bitcast=True), sign_0, sign_1)
+        drawn = hashes.linear_hash(row[:, None, None], hashes.linear_column(elements_of(first, V), sign_2))
+        values = tl.where(drawn % 2 != 0, values, -values)
+    return values
+
+
+@triton.jit
+def gather(
+    memory_ptr, scales_ptr, ids, kept, first, dim, feature,
+    V: tl.constexpr, VECTOR: tl.constexpr, SCALED: tl.constexpr, ACC: tl.constexpr,
+):  # fmt: skip
+    """The elements of a tile of rows, [R, G, V] in ACC; 0 where the row does not count."""
+    slots, hashed = locate(ids, first, feature, V, VECTOR)
+    mask = mask_of(kept, first, dim, V, VECTOR)
+    values = tl.load(memory_ptr + slots, mask=mask, other=0.0, eviction_policy="evict_last").to(ACC)
+    if SCALED:
+        values *= tl.load(scales_ptr + (slots >> 6), mask=mask, other=0.0)
+    return signed(values, ids, first, hashed, feature, V)
