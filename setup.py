@@ -1,6 +1,7 @@
 """Builds the one C++ extension, `pocketrec._C`; everything else is in pyproject.toml."""
 
 import shutil
+from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
@@ -19,6 +20,7 @@ def extensions() -> tuple[list, type]:
         "pocketrec._C",
         ["pocketrec/kernels/cpu/lookup.cpp", "pocketrec/kernels/cpu/backward.cpp"],
         extra_compile_args=["-O3", "-fno-math-errno", "-std=c++17", "-DTORCH_TARGET_VERSION=0x020b000000000000"],
+        depends=[str(header) for header in Path("pocketrec/kernels/cpu").glob("*.h")],
         py_limited_api=True,
     )
     kernel.optional = True

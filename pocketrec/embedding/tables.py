@@ -83,7 +83,7 @@ class SharedTables(nn.Module):
         return [self.get_buffer("memory"), self.scales]
 
     def defer_gradients(self, waiting: ops.Waiting) -> None:
-        """From now on, while `waiting` exists, backward adds to it and leaves `memory.grad` alone (`pocketrec.optim`)."""
+        """While `waiting` exists, backward adds to it and leaves `memory.grad` alone (see `pocketrec.optim`)."""
         self._waiting = weakref.ref(waiting)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -140,8 +140,8 @@ class SharedTables(nn.Module):
             return ops.lookup_row_sparse(*args)
         waiting = None if self._waiting is None else self._waiting()
         # A compiled graph cannot keep batches aside: there the memory gets a gradient, which is stepped as well.
-        deferring = waiting is not None and memory.requires_grad and torch.is_grad_enabled()
-        if deferring and not torch.compiler.is_compiling():
+        trains = memory.requires_grad and torch.is_grad_enabled()
+        if waiting is not None and trains and not torch.compiler.is_compiling():
             return ops.lookup_deferred(*args, waiting)
         return ops.lookup(*args, self.scales)
 

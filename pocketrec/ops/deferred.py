@@ -67,7 +67,7 @@ def lookup_deferred(
     names: str,
     waiting: Waiting,
 ) -> Tensor:
-    """`lookup`, but backward adds a `Batch` to `waiting` and leaves `memory.grad` alone; arguments and errors as there."""
+    """`lookup`, but backward adds a `Batch` to `waiting` and leaves `memory.grad` alone. Else as there."""
     checks.check_devices(memory, ids=indices, offsets=offsets, per_sample_weights=weights, layout=layout)
     out: Tensor = _Deferred.apply(memory, indices, offsets, weights, layout, width, names, waiting)
     return out

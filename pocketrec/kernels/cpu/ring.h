@@ -8,7 +8,7 @@ namespace pocketrec {
 
 constexpr int64_t kRing = 8;             // segments on their way, at most
 constexpr int64_t kSegmentChunks = 128;  // of one segment
-constexpr int64_t kLinesOnTheirWay = 64;
+constexpr int64_t kLinesOnTheirWay = 48;
 
 // Some chunks of one row, elements [element, end), and what is to become of them.
 template <class Payload>
