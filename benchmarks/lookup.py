@@ -24,8 +24,8 @@ from record import record
 from rows import Row
 
 ALL_PARTS = PARTS | {"memory": (extra_memory,)}
-# An output of 27 MB given back to the system and fetched again costs 7,000 page faults, on a virtual machine up to 70 ms,
-# now and then and to whomever it happens. Kept by the allocator, as jemalloc would keep it, it costs nobody anything.
+# An output of 27 MB given back to the system and fetched again costs 7,000 page faults, in a virtual machine 70 ms,
+# now and then, whomever it hits. Kept by the allocator, as jemalloc would keep it, it costs nobody anything.
 KEEP_PAGES = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 DUELS = {duel.__name__: duel for duels in ALL_PARTS.values() for duel in duels}
 
