@@ -17,6 +17,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from record import RESULTS
 
 FIGURE = Path(__file__).parent / "lookup.svg"
@@ -83,6 +84,7 @@ def _draw_chunks(axes: Axes, medians: Mapping[tuple[str, str], float]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(chunks, [str(chunk) for chunk in chunks])
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_xlabel("chunk size Z (D = 128)")
     _finish(axes, "What smaller chunks cost")
