@@ -14,6 +14,7 @@ namespace pocketrec {
 
 constexpr int64_t kSamplesPerTask = 64;
 constexpr int64_t kBlocksPerTask = 8;  // of kTouchBlock slots
+constexpr int64_t kLongChunk = 32;
 constexpr int64_t kElementsPerTask = 1 << 12;  // of the gradient; fewer are not worth a task
 
 // Calls task(first slot, last slot) in parallel over all slots, in whole blocks.
@@ -24,9 +25,16 @@ void for_slots(int64_t num_slots, const Task& task) {
   });
 }
 
-// Every task adds to sums of its own; the first one's are `sums` themselves.
 template <class T>
-void add_in_copies(const Gradient<T>& gradient, int64_t num_slots, int64_t tasks, SumOf<T>* sums) {
+int64_t longest_chunk(const Bags<T>& bags) {
+  int64_t longest = 0;
+  for (int64_t j = 0; j < bags.num_features; ++j) longest = std::max(longest, bags.features[j].chunk);
+  return longest;
+}
+
+// Every task adds to sums of its own; the first one's are `sums` themselves.
+template <class T, class Finish>
+void add_in_copies(const Gradient<T>& gradient, int64_t num_slots, int64_t tasks, SumOf<T>* sums, const Finish& finish) {
   const int64_t num_ids = gradient.bags.num_ids;
   const std::unique_ptr<SumOf<T>[]> copies(new SumOf<T>[(tasks - 1) * num_slots]);
   parallel_for(0, tasks, 1, [&](int64_t first, int64_t last) {
@@ -36,47 +44,53 @@ void add_in_copies(const Gradient<T>& gradient, int64_t num_slots, int64_t tasks
       add_rows(gradient, num_ids * task / tasks, num_ids * (task + 1) / tasks, own, Touched{});
     }
   });
-  for_slots(num_slots, [&](int64_t lo, int64_t hi) {
-    for (int64_t task = 1; task < tasks; ++task) add_scaled(sums + lo, copies.get() + (task - 1) * num_slots + lo, hi - lo, SumOf<T>(1));
+  for_slots(num_slots, [&](int64_t first, int64_t last) {
+    for (int64_t lo = first; lo < last; lo += kBinSlots) {
+      const int64_t hi = std::min(lo + kBinSlots, last);
+      for (int64_t task = 1; task < tasks; ++task) add_scaled(sums + lo, copies.get() + (task - 1) * num_slots + lo, hi - lo, SumOf<T>(1));
+      finish(lo, hi);
+    }
   });
 }
 
 // Every task adds to slots of its own.
-template <class T>
-void add_in_bins(const Gradient<T>& gradient, int64_t num_slots, int64_t tasks, SumOf<T>* sums, Touched touched) {
+template <class T, class Finish>
+void add_in_bins(const Gradient<T>& gradient, int64_t num_slots, int64_t tasks, SumOf<T>* sums, Touched touched, const Finish& finish) {
   const int64_t num_ids = gradient.bags.num_ids;
   Bins<T> bins(gradient, num_slots, tasks);
   const auto every_task = [&](const auto& step) {
     parallel_for(0, tasks, 1, [&](int64_t first, int64_t last) { for (int64_t task = first; task < last; ++task) step(task); });
   };
   for (int64_t tile = 0; tile < num_ids; tile += bins.tile_ids()) {
+    const bool last = tile + bins.tile_ids() >= num_ids;
     bins.set_tile(tile, std::min(bins.tile_ids(), num_ids - tile));
     every_task([&](int64_t task) { bins.count_runs(task); });
     bins.make_room();
     every_task([&](int64_t task) { bins.place_runs(task); });
-    every_task([&](int64_t task) { bins.add_runs(task, sums, touched); });
+    every_task([&](int64_t task) { bins.add_runs(task, sums, touched, [&](int64_t lo, int64_t hi) { if (last) finish(lo, hi); }); });
   }
 }
 
-// Adds the batch's gradient to `sums`, and marks what it touched.
-template <class T>
-void accumulate(const Gradient<T>& gradient, const Memory<T>& memory, int64_t num_slots, SumOf<T>* sums, Touched touched) {
+// Adds the batch's gradient to `sums` and marks what it touched; then calls finish(first slot, last slot) for all slots.
+template <class T, class Finish>
+void accumulate(const Gradient<T>& gradient, const Memory<T>& memory, int64_t num_slots, SumOf<T>* sums, Touched touched, const Finish& finish) {
   const Bags<T>& bags = gradient.bags;
-  if (bags.num_ids == 0) return;
   const bool maxima = std::any_of(bags.features, bags.features + bags.num_features, [](const Feature& f) { return f.mode == kMax; });
-  const int64_t elements = bags.num_ids * (bags.width / bags.num_features), most = elements / kElementsPerTask + 1;
-  const int64_t tasks = std::min<int64_t>(torch::stable::get_num_threads(), most);
-  const bool dense = elements >= tasks * num_slots;
-  if (tasks == 1) {
+  const int64_t elements = bags.num_features ? bags.num_ids * (bags.width / bags.num_features) : 0;
+  const int64_t tasks = std::min<int64_t>(torch::stable::get_num_threads(), elements / kElementsPerTask + 1);
+  const bool dense = elements >= tasks * num_slots && longest_chunk(bags) < kLongChunk;
+  if (maxima || (dense && tasks > 1)) touched.mark_all(num_slots);
+  if (maxima) {
     add_rows(gradient, 0, bags.num_ids, sums, touched);
+    for_slots(num_slots, [&](int64_t lo, int64_t hi) { add_maxima(gradient, memory, lo, hi, sums); finish(lo, hi); });
+  } else if (tasks == 1) {
+    add_rows(gradient, 0, bags.num_ids, sums, touched);
+    for_slots(num_slots, finish);
   } else if (dense) {
-    add_in_copies(gradient, num_slots, tasks, sums);
+    add_in_copies(gradient, num_slots, tasks, sums, finish);
   } else {
-    add_in_bins(gradient, num_slots, tasks, sums, touched);
+    add_in_bins(gradient, num_slots, tasks, sums, touched, finish);
   }
-  if (maxima) for_slots(num_slots, [&](int64_t lo, int64_t hi) { add_maxima(gradient, memory, lo, hi, sums); });
-  const bool all = (dense && tasks > 1) || maxima;
-  if (all && touched.flags) std::fill_n(touched.flags, (num_slots + kTouchBlock - 1) / kTouchBlock, uint8_t(1));
 }
 
 Tensor lookup_backward(Tensor grad, Tensor memory, Tensor indices, std::optional<Tensor> offsets, std::optional<Tensor> weights, Tensor layout) {
@@ -86,33 +100,36 @@ Tensor lookup_backward(Tensor grad, Tensor memory, Tensor indices, std::optional
   POCKETREC_DISPATCH(memory, "lookup_backward", [&] {
     const auto bags = unpack<scalar_t>(indices, offsets, weights, layout, grad.size(1));
     const Gradient<scalar_t> gradient{bags, data<scalar_t>(grad)};
-    accumulate(gradient, {data<scalar_t>(memory), nullptr}, memory.numel(), mutable_data<SumOf<scalar_t>>(sums), Touched{});
+    accumulate(gradient, {data<scalar_t>(memory), nullptr}, memory.numel(), mutable_data<SumOf<scalar_t>>(sums), Touched{}, [](int64_t, int64_t) {});
   });
   return half ? torch::stable::to(sums, memory.scalar_type()) : sums;
 }
 
-template <class T>
-void step_all(int64_t rule, const Constants& constants, T* memory, SumOf<T>* sums, Touched touched, SumOf<T>* first, SumOf<T>* second, int64_t num_slots) {
-  const bool idle = rule != kAdam && constants.weight_decay == 0;
-  const SumOf<T> decay = constants.weight_decay;
-  const auto run = [&](const auto& step) {
-    for_slots(num_slots, [&](int64_t lo, int64_t hi) { update(step, decay, idle, memory, sums, touched, first, second, lo, hi); });
-  };
-  if (rule == kSgd) run(Sgd<SumOf<T>>(constants));
-  if (rule == kAdagrad) run(Adagrad<SumOf<T>>(constants));
-  if (rule == kAdam) run(Adam<SumOf<T>>(constants));
+// Calls use(step) with the rule's step.
+template <class S, class Use>
+void with_step(int64_t rule, const Constants& constants, const Use& use) {
+  if (rule == kSgd) use(Sgd<S>(constants));
+  if (rule == kAdagrad) use(Adagrad<S>(constants));
+  if (rule == kAdam) use(Adam<S>(constants));
 }
 
 void lookup_update_(Tensor grad, Tensor memory, Tensor scratch, std::optional<Tensor> first, std::optional<Tensor> second, Tensor indices, std::optional<Tensor> offsets, std::optional<Tensor> weights, Tensor layout, int64_t rule, std::vector<double> constants) {
-  std::vector<uint8_t> touched((memory.numel() + kTouchBlock - 1) / kTouchBlock);
+  const int64_t num_slots = memory.numel();
+  std::vector<uint8_t> flags((num_slots + kTouchBlock - 1) / kTouchBlock);
+  const Touched touched{flags.data()};
   const Constants c{constants[0], constants[1], constants[2], constants[3], constants[4], constants[5], constants[6]};
+  const bool idle = rule != kAdam && c.weight_decay == 0;
   POCKETREC_DISPATCH(memory, "lookup_update_", [&] {
     using Sum = SumOf<scalar_t>;
     const auto bags = unpack<scalar_t>(indices, offsets, weights, layout, grad.size(1));
-    Sum* sums = mutable_data<Sum>(scratch);
     const Gradient<scalar_t> gradient{bags, data<scalar_t>(grad)};
-    accumulate(gradient, {data<scalar_t>(memory), nullptr}, memory.numel(), sums, Touched{touched.data()});
-    step_all(rule, c, mutable_data<scalar_t>(memory), sums, Touched{touched.data()}, mutable_data<Sum>(first), mutable_data<Sum>(second), memory.numel());
+    scalar_t* slots = mutable_data<scalar_t>(memory);
+    Sum *sums = mutable_data<Sum>(scratch), *one = mutable_data<Sum>(first), *two = mutable_data<Sum>(second);
+    with_step<Sum>(rule, c, [&](const auto& step) {
+      accumulate(gradient, {slots, nullptr}, num_slots, sums, touched, [&](int64_t lo, int64_t hi) {
+        update(step, static_cast<Sum>(c.weight_decay), idle, slots, sums, touched, one, two, lo, hi);
+      });
+    });
   });
 }
 

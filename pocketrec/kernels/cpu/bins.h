@@ -13,13 +13,13 @@
 namespace pocketrec {
 
 constexpr int64_t kTileChunks = 1 << 18;  // hashed at once
-constexpr int64_t kBinSlots = 1 << 16;
+constexpr int64_t kBinSlots = 1 << 14;
 constexpr int64_t kRunsAhead = 8;
 
 template <class T>
 class Bins {
  public:
-  Bins(const Gradient<T>& gradient, int64_t num_slots, int64_t tasks) : gradient_(gradient), num_bins_((num_slots + kBinSlots - 1) / kBinSlots), tasks_(tasks) {
+  Bins(const Gradient<T>& gradient, int64_t num_slots, int64_t tasks) : gradient_(gradient), num_slots_(num_slots), num_bins_((num_slots + kBinSlots - 1) / kBinSlots), tasks_(tasks) {
     const Bags<T>& bags = gradient.bags;
     for (int64_t j = 0; j < bags.num_features; ++j) stride_ = std::max(stride_, bags.features[j].num_chunks());
     tile_ids_ = std::min(std::max<int64_t>(1, kTileChunks / stride_), bags.num_ids);
@@ -58,17 +58,23 @@ class Bins {
     });
   }
 
-  void add_runs(int64_t task, SumOf<T>* sums, Touched touched) const {
-    const int64_t last = first_run(task + 1);
-    for (int64_t r = first_run(task); r < last; ++r) {
-      if (r + kRunsAhead < last) {
-        const Run& ahead = runs_[r + kRunsAhead];
-        prefetch(ahead.grad, ahead.length * sizeof(*ahead.grad));
-        prefetch(sums + ahead.slot, ahead.length * sizeof(*sums));
+  // Calls finish(first slot, last slot) for every bin of the task once its runs are added, while it is still in cache.
+  template <class Finish>
+  void add_runs(int64_t task, SumOf<T>* sums, Touched touched, const Finish& finish) const {
+    const int64_t last_bin = first_bin(task + 1), last_run = begin_of(last_bin);
+    for (int64_t bin = first_bin(task); bin < last_bin; ++bin) {
+      const int64_t end = begin_of(bin + 1);
+      for (int64_t r = begin_of(bin); r < end; ++r) {
+        if (r + kRunsAhead < last_run) {
+          const Run& ahead = runs_[r + kRunsAhead];
+          prefetch(ahead.grad, ahead.length * sizeof(*ahead.grad));
+          prefetch(sums + ahead.slot, ahead.length * sizeof(*sums));
+        }
+        const Run& run = runs_[r];
+        with_chunk(run.length, [&](auto n) { add_scaled(sums + run.slot, run.grad, n, run.factor); });
+        touched.mark(run.slot, run.length);
       }
-      const Run& run = runs_[r];
-      with_chunk(run.length, [&](auto n) { add_scaled(sums + run.slot, run.grad, n, run.factor); });
-      touched.mark(run.slot, run.length);
+      finish(bin * kBinSlots, std::min((bin + 1) * kBinSlots, num_slots_));
     }
   }
 
@@ -83,13 +89,14 @@ class Bins {
   int64_t first_id(int64_t task) const { return first_ + count_ * task / tasks_; }
   Start* starts_of(int64_t id) { return starts_.data() + (id - first_) * stride_; }
 
+  int64_t begin_of(int64_t bin) const { return bin < num_bins_ ? ends_[bin * tasks_] : static_cast<int64_t>(runs_.size()); }
+
   // The bins are shared out by their runs, so that ids which everyone asks for do not leave the other tasks waiting.
-  int64_t first_run(int64_t task) const {
-    const int64_t total = runs_.size(), wanted = total * task / tasks_;
-    if (task == tasks_) return total;
-    for (int64_t bin = 0; bin < num_bins_; ++bin)
-      if (ends_[bin * tasks_] >= wanted) return ends_[bin * tasks_];
-    return total;
+  int64_t first_bin(int64_t task) const {
+    const int64_t wanted = static_cast<int64_t>(runs_.size()) * task / tasks_;
+    int64_t bin = task == tasks_ ? num_bins_ : 0;
+    while (bin < num_bins_ && begin_of(bin) < wanted) ++bin;
+    return bin;
   }
 
   // Calls body(bin, element, slot, length, negated) for each run of a row, split where a bin ends.
@@ -105,7 +112,7 @@ class Bins {
   }
 
   const Gradient<T>& gradient_;
-  int64_t num_bins_, tasks_, stride_ = 1, tile_ids_ = 0, first_ = 0, count_ = 0;
+  int64_t num_slots_, num_bins_, tasks_, stride_ = 1, tile_ids_ = 0, first_ = 0, count_ = 0;
   std::vector<Start> starts_;
   std::vector<int64_t> ends_;  // of each (bin, task): its number of runs, then where they are put
   std::vector<Run> runs_;
