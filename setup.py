@@ -1,10 +1,16 @@
 """Builds the one C++ extension, `pocketrec._C`; everything else is in pyproject.toml."""
 
+import os
 import shutil
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
+
+# Python's own flags bring -fwrapv, which costs the lookup a tenth of its speed; the kernel has no signed overflow.
+OPTIMISE = ["-O3", "-fno-wrapv", "-fno-math-errno"]
+# `make sanitize` builds the kernel with these.
+SANITIZE = os.environ.get("POCKETREC_SANITIZE", "").split()
 
 
 def extensions() -> tuple[list, type]:
@@ -19,7 +25,8 @@ def extensions() -> tuple[list, type]:
     kernel = CppExtension(
         "pocketrec._C",
         ["pocketrec/kernels/cpu/lookup.cpp", "pocketrec/kernels/cpu/backward.cpp"],
-        extra_compile_args=["-O3", "-fno-math-errno", "-std=c++17", "-DTORCH_TARGET_VERSION=0x020b000000000000"],
+        extra_compile_args=[*OPTIMISE, "-std=c++17", "-DTORCH_TARGET_VERSION=0x020b000000000000", *SANITIZE],
+        extra_link_args=SANITIZE,
         depends=[str(header) for header in Path("pocketrec/kernels/cpu").glob("*.h")],
         py_limited_api=True,
     )

@@ -10,9 +10,9 @@ import pytest
 import torch
 from lookups import SCHEMES, collection, materialise, pool, random_bags
 
-from pocketrec import EmbeddingBagCollection, Robe, Table, kernels, ops
+from pocketrec import EmbeddingBag, EmbeddingBagCollection, Robe, Table, kernels, ops
 from pocketrec.ops import reference
-from pocketrec.ops.layout import from_tensor
+from pocketrec.ops.layout import from_tensor, to_tensor
 
 HASHED = [name for name in SCHEMES if name != "full"]
 needs_kernel = pytest.mark.skipif(kernels.cpu() is None, reason="no C++ kernel")
@@ -287,8 +287,68 @@ BAD = {
     ),
     "integer memory": ({"memory": torch.zeros(211, dtype=torch.int8)}, "floating-point"),
     "short memory": ({"memory": torch.zeros(100)}, "reads 211 slots but the memory has only 100"),
+    "no memory": ({"memory": torch.zeros(0)}, "reads 211 slots but the memory has only 0"),
+    "offsets beyond the ids": (
+        {"indices": torch.zeros(3, dtype=torch.int64), "offsets": torch.tensor([0, 9, 9, 3])},
+        "offset 3 is 3 after 9",
+    ),
+    "negative offsets": (
+        {"indices": torch.zeros(3, dtype=torch.int64), "offsets": torch.tensor([0, -1, 2, 3])},
+        "offset 1 is -1 after 0",
+    ),
+    "strided ids": ({"indices": torch.zeros(3, 2, dtype=torch.int64).T[:1]}, r"shape \(B, 3\)|contiguous"),
     "strided memory": ({"memory": torch.zeros(422)[::2]}, "contiguous"),
 }
+
+
+# A layout is ours to make, but the op is public: no number in it may lead a kernel out of the memory.
+BAD_LAYOUTS = {
+    "chunks longer than the memory": ({"chunk": 300, "dim": 300, "span": 211}, "region of 211 slots is shorter"),
+    "starts beyond the region": ({"places": 212}, "lie outside its region"),
+    "a region before the memory": ({"base": -1}, "no such layout"),
+    "rows beyond the region": ({"rule": 0}, "lie outside its region"),
+    "no chunk": ({"chunk": 0}, "no such layout"),
+    "no rule": ({"rule": 9}, "no such layout"),
+    "no pooling": ({"mode": 3}, "no such layout"),
+    "places that overflow": ({"span": 2**62, "places": 2**62}, "the memory has only 211"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_LAYOUTS)
+def test_layouts_that_leave_the_memory_are_refused(case):
+    changes, message = BAD_LAYOUTS[case]
+    module = collection("robe", [Table("t", 1000, 12)])
+    feature = from_tensor(module.layout)[0]._replace(**changes)
+    ids = torch.zeros(1, 1, dtype=torch.int64)
+    with pytest.raises(ValueError, match=message):
+        ops.lookup(module.memory, ids, None, None, to_tensor([feature]), feature.dim)
+
+
+@pytest.mark.parametrize("offsets", [None, torch.zeros(1, dtype=torch.int64)])
+def test_nothing_at_all_is_looked_up_as_nothing(offsets):
+    module = collection("robe", tables())
+    ids = torch.zeros((0, 3) if offsets is None else 0, dtype=torch.int64)
+    out = ops.lookup(module.memory, ids, offsets, None, module.layout, 36)
+    assert out.shape == (0, 36)
+    out.sum().backward()
+    assert not module.memory.grad.any()
+    empty = torch.zeros(0, 18, dtype=torch.int64)
+    none = torch.zeros(5, 0, dtype=torch.int64)
+    assert ops.lookup(module.memory, none, None, None, empty, 0).shape == (5, 0)
+    assert not torch.ops.pocketrec.lookup_backward(
+        torch.zeros(5, 0).double(), module.memory, none, None, None, empty
+    ).any()
+
+
+def test_more_than_2_31_elements_are_read_and_added(threads):
+    """One bag of 2^25 ids of 72 elements: a 32-bit position would overflow. Sums are exact powers of two."""
+    threads(2)
+    number = (1 << 25) + 8
+    bag = EmbeddingBag(50, 72, mode="sum", memory_size=200, sharing=Robe(72), dtype=torch.float64)
+    with torch.no_grad():
+        bag.memory.fill_(0.5)
+    out = bag(torch.full((number,), 7), torch.zeros(1, dtype=torch.int64))
+    assert (out == number / 2).all()
 
 
 def test_a_width_that_the_columns_do_not_fill_is_refused():

@@ -313,7 +313,10 @@ def test_several_processes_are_refused(monkeypatch):
 
 BAD_STATES = {
     "a short scratch": ({"scratch": torch.zeros(999, dtype=torch.float64)}, r"scratch must be contiguous, .*\(1000\)"),
-    "a state of another type": ({"first": torch.zeros(1000)}, "first must be torch.float64"),
+    "a state of another type": (
+        {"first": torch.zeros(1000)},
+        "first must be torch.float64 for a memory of torch.float64, got torch.float32",
+    ),
     "a gradient of another batch": ({"grad": torch.zeros(4, 36, dtype=torch.float64)}, "with 5 rows"),
     "a gradient of another width": ({"grad": torch.zeros(5, 35, dtype=torch.float64)}, "35 wide"),
 }

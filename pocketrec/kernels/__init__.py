@@ -39,8 +39,10 @@ def cpu() -> Any | None:
 def gpu() -> Any | None:
     """The Triton kernels (the package `pocketrec.kernels.cuda`), or None, warning once, where triton is not installed.
 
-    Imports triton: ask only when a CUDA tensor is to be looked up.
+    Imports triton: ask only when a CUDA tensor is to be looked up. `POCKETREC_KERNELS=reference` turns them off too.
     """
+    if os.environ.get("POCKETREC_KERNELS") == "reference":
+        return None
     if importlib.util.find_spec("triton") is None:
         warnings.warn(
             "triton is not installed, so lookups on the GPU use the PyTorch reference, which is many times slower and "

@@ -54,23 +54,24 @@ def check_tensors(
         _require(weights.is_contiguous(), "per_sample_weights must be contiguous: call .contiguous() on it")
 
 
-def check_states(
-    memory: Tensor, grad: Tensor, scratch: Tensor, first: Tensor | None, second: Tensor | None, samples: int
-) -> None:
-    """Raise ValueError unless the gradient has a row a sample and the optimiser's arrays a place a slot."""
+def check_gradient(memory: Tensor, grad: Tensor, samples: int) -> None:
+    """Raise ValueError unless `grad` is that of `samples` rows of output."""
+    check_devices(memory, grad=grad)
     _require(
         grad.dim() == 2 and grad.shape[0] == samples and grad.dtype == memory.dtype,
         f"grad must be {memory.dtype} with {samples} rows, got {grad.dtype} of shape {tuple(grad.shape)}",
     )
-    check_devices(memory, grad=grad, scratch=scratch, first=first, second=second)
-    sums = reference.accumulator(memory.dtype)
-    for name, array in (("scratch", scratch), ("first", first), ("second", second)):
+
+
+def check_states(memory: Tensor, dtype: torch.dtype, **arrays: Tensor | None) -> None:
+    """Raise ValueError unless the arrays that go with a memory have a number of type `dtype` for every slot."""
+    check_devices(memory, **arrays)
+    for name, array in arrays.items():
         if array is None:
             continue
         fits = array.numel() == memory.numel() and array.is_contiguous()
         _require(fits, f"{name} must be contiguous, one number a slot ({memory.numel()}), got {tuple(array.shape)}")
-        own_type = array.dtype == sums or (name == "scratch" and memory.device.type == "cuda")
-        _require(own_type, f"{name} must be {sums}, in which {memory.dtype} is summed, got {array.dtype}")
+        _require(array.dtype == dtype, f"{name} must be {dtype} for a memory of {memory.dtype}, got {array.dtype}")
 
 
 def _check_memory(memory: Tensor, scales: Tensor | None) -> None:

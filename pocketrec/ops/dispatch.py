@@ -1,4 +1,7 @@
-"""Which implementation serves a memory: C++ on CPU, Triton on CUDA, and plain PyTorch where there is neither."""
+"""Which implementation serves a memory: C++ on CPU, Triton on CUDA, and plain PyTorch where there is neither.
+
+The Triton one has two functions more: `check`, which has the device look at values, and `new_scratch`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def check_values(
 ) -> None:
     """Raise ValueError on values a lookup could not serve; on CUDA, have the device assert (no waiting)."""
     kernel = kernel_for(memory)
-    if memory.device.type == "cuda" and kernel is not reference:
+    if hasattr(kernel, "check"):
         kernel.check(memory, indices, offsets, weights, layout, width)
     elif kernel is reference or not kernel.is_sound(memory, indices, offsets, weights is not None, layout, width):
         checks.explain(memory, indices, offsets, weights is not None, layout, width, names)

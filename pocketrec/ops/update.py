@@ -61,9 +61,9 @@ def step_(memory: Tensor, grad: Tensor, first: Tensor | None, second: Tensor | N
 
 def new_scratch(memory: Tensor) -> Tensor:
     """What `lookup_update_` sums a memory's gradient in: zeros before and after each call. As large as the memory."""
-    make = getattr(kernel_for(memory), "new_scratch", None)
-    if make is not None and memory.device.type == "cuda":
-        scratch: Tensor = make(memory)
+    kernel = kernel_for(memory)
+    if hasattr(kernel, "new_scratch"):
+        scratch: Tensor = kernel.new_scratch(memory)
         return scratch
     return torch.zeros_like(memory, dtype=reference.accumulator(memory.dtype))
 
@@ -83,7 +83,9 @@ def _lookup_update_(
 ) -> None:
     checks.check_tensors(memory, indices, offsets, weights, layout)
     check_values(memory, indices, offsets, weights, layout, grad.shape[1], "")
-    checks.check_states(memory, grad, scratch, first, second, reference.num_samples(indices, offsets, layout))
+    checks.check_gradient(memory, grad, reference.num_samples(indices, offsets, layout))
+    checks.check_states(memory, reference.accumulator(memory.dtype), first=first, second=second)
+    checks.check_states(memory, new_scratch(memory[:0]).dtype, scratch=scratch)
     kernel = kernel_for(memory)
     if kernel is not reference:
         kernel.lookup_update_(
