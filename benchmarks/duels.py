@@ -162,17 +162,18 @@ def _grid_cells(setting: Setting, flat: Tensor, num_bytes: float, chunks: Sequen
 
     rows_of_whole = [ids + first_rows for ids in batches]
     copy = copy_task(setting.outputs)
-    look_ups: dict[str, Task] = {"copy": copy, peer: _over(rows_of_whole, read)}
-    trainings: dict[str, Task] = {"copy": copy, peer: _over(rows_of_whole, step)}
     bags = [(ids, offsets, weights) for ids in batches]
+    # One chunk size at a time: the largest memories take 1 GB, and as much again to be trained.
     for size in chunks:
+        name = f"robe Z={size}"
         embeddings = ours.robe(setting, num_embeddings, size)
-        look_ups[f"robe Z={size}"] = _over(bags, embeddings)
-        for name, own_step in ours.train_steps(f"robe Z={size}", embeddings, "sgd").items():
-            trainings[name] = _over(bags, own_step, own_grad)
-    with torch.no_grad():
-        yield from compare("grid forward", setting, look_ups, rounds)
-    yield from compare("grid train sgd", setting, trainings, rounds)
+        look_ups: dict[str, Task] = {"copy": copy, peer: _over(rows_of_whole, read), name: _over(bags, embeddings)}
+        with torch.no_grad():
+            yield from compare("grid forward", setting, look_ups, rounds)
+        own_step = _over(bags, ours.fused_step(embeddings, "sgd"), own_grad)
+        trainings: dict[str, Task] = {"copy": copy, peer: _over(rows_of_whole, step), name: own_step}
+        yield from compare("grid train sgd", setting, trainings, rounds)
+        del embeddings, look_ups, trainings, own_step
 
 
 def _against_fbgemm(options: Options, kind: str) -> Iterator[Row]:

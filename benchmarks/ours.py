@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +10,13 @@ import torch
 from rows import Setting
 from torch import Tensor
 
-from pocketrec import EmbeddingBagCollection, Robe, Table
+from pocketrec import EmbeddingBagCollection, Robe, Table, optim
 
 Arm = tuple[EmbeddingBagCollection, torch.optim.Optimizer]
 Step = Callable[[Any, Tensor], object]
 """(ids or bags, gradient of the output): forward, backward, update."""
 TORCH_OPTIMIZERS: dict[str, Any] = {"sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad}
+FUSED_OPTIMIZERS: dict[str, Any] = {"sgd": optim.SGD, "adagrad": optim.Adagrad}
 
 
 def robe(setting: Setting, num_embeddings: int, chunk: int) -> EmbeddingBagCollection:
@@ -27,17 +26,18 @@ def robe(setting: Setting, num_embeddings: int, chunk: int) -> EmbeddingBagColle
 
 
 def arms(name: str, embeddings: EmbeddingBagCollection, kind: str) -> dict[str, Arm]:
-    """What trains, by its name: with torch's own optimiser, and with one fused with the backward, where there is one.
+    """What trains, by its name: with torch's own optimiser, and with the one fused with the backward.
 
     Each has a memory of its own: embeddings with a fused optimiser leave no gradient for another.
     """
-    plain = copy.deepcopy(embeddings)
-    found = {f"{name} unfused": (plain, TORCH_OPTIMIZERS[kind](plain.parameters(), lr=0.01, fused=True))}
-    if importlib.util.find_spec("pocketrec.optim"):
-        optim: Any = importlib.import_module("pocketrec.optim")
-        own = copy.deepcopy(embeddings)
-        found[name] = (own, {"sgd": optim.SGD, "adagrad": optim.Adagrad}[kind](own, lr=0.01))
-    return found
+    plain, own = copy.deepcopy(embeddings), copy.deepcopy(embeddings)
+    unfused = TORCH_OPTIMIZERS[kind](plain.parameters(), lr=0.01, fused=True)
+    return {f"{name} unfused": (plain, unfused), name: (own, FUSED_OPTIMIZERS[kind](own, lr=0.01))}
+
+
+def fused_step(embeddings: EmbeddingBagCollection, kind: str) -> Step:
+    """The training step of `embeddings` themselves, with the fused optimiser."""
+    return _step(embeddings, FUSED_OPTIMIZERS[kind](embeddings, lr=0.01))
 
 
 def train_steps(name: str, embeddings: EmbeddingBagCollection, kind: str) -> dict[str, Step]:

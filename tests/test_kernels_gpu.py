@@ -12,7 +12,7 @@ import pytest
 import torch
 from lookups import SCHEMES, collection, pool, random_bags
 
-from pocketrec import EmbeddingBagCollection, Robe, Table, hashing, kernels
+from pocketrec import EmbeddingBagCollection, Robe, Table, hashing, kernels, optim
 from pocketrec.ops import reference
 from pocketrec.ops.layout import FeatureLayout, from_tensor
 
@@ -326,6 +326,44 @@ BAD = {
     "a table larger than its places": {"layout": ("rule", 0)},
     "starts past the region": {"layout": ("align", 2)},
 }
+
+
+@pytest.fixture
+def served(gpu, monkeypatch):
+    """The public API served by these kernels; without a card, CPU tensors are sent to them."""
+    monkeypatch.setattr(kernels, "cpu", lambda: gpu)
+
+
+def test_modules_train_through_the_dispatch(served):
+    """What a user on CUDA runs: module, autograd, fused optimiser; against the reference's own."""
+    bags, trained = None, []
+    for fused in (False, True):
+        module = collection("robe", tables("mean", padding=3), device=DEVICE)
+        with torch.no_grad():
+            module.memory.copy_(torch.linspace(-1, 1, 211))
+        torch.manual_seed(0)
+        bags = bags or random_bags(module, 20)
+        optimizer = optim.Adagrad(module, lr=0.1) if fused else torch.optim.Adagrad(module.parameters(), lr=0.1)
+        for step in range(2):
+            optimizer.zero_grad()
+            out = module(tuple(on_device(*bags)))
+            out.backward(torch.sin(torch.arange(out.numel()) + step).view_as(out).to(out))
+            optimizer.step()
+        trained.append(module.memory.detach().cpu())
+    torch.testing.assert_close(*trained)
+    plain = collection("robe", tables("mean", padding=3))
+    assert not torch.equal(trained[0], plain.memory.detach())
+
+
+def test_the_op_compiles_in_one_graph_over_these_kernels(served):
+    module = collection("robe", tables(), device=DEVICE)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    ids = on_device(torch.zeros(6, 3, dtype=torch.int64))[0]
+    torch.testing.assert_close(compiled(ids), module(ids))
+    compiled(ids).sum().backward()
+    compiled_grad, module.memory.grad = module.memory.grad, None
+    module(ids).sum().backward()
+    assert torch.equal(compiled_grad, module.memory.grad)
 
 
 @pytest.mark.skipif(DEVICE != "cpu", reason="on a card a failed check ends the process's use of it")

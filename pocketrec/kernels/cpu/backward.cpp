@@ -14,7 +14,6 @@ namespace pocketrec {
 
 constexpr int64_t kSamplesPerTask = 64;
 constexpr int64_t kBlocksPerTask = 8;  // of kTouchBlock slots
-constexpr int64_t kLongChunk = 32;
 constexpr int64_t kElementsPerTask = 1 << 12;  // of the gradient; fewer are not worth a task
 
 // Calls task(first slot, last slot) in parallel over all slots, in whole blocks.
@@ -23,13 +22,6 @@ void for_slots(int64_t num_slots, const Task& task) {
   parallel_for(0, (num_slots + kTouchBlock - 1) / kTouchBlock, kBlocksPerTask, [&](int64_t first, int64_t last) {
     task(first * kTouchBlock, std::min(last * kTouchBlock, num_slots));
   });
-}
-
-template <class T>
-int64_t longest_chunk(const Bags<T>& bags) {
-  int64_t longest = 0;
-  for (int64_t j = 0; j < bags.num_features; ++j) longest = std::max(longest, bags.features[j].chunk);
-  return longest;
 }
 
 // Every task adds to sums of its own; the first one's are `sums` themselves.
@@ -78,7 +70,7 @@ void accumulate(const Gradient<T>& gradient, const Memory<T>& memory, int64_t nu
   const bool maxima = std::any_of(bags.features, bags.features + bags.num_features, [](const Feature& f) { return f.mode == kMax; });
   const int64_t elements = bags.num_features ? bags.num_ids * (bags.width / bags.num_features) : 0;
   const int64_t tasks = std::min<int64_t>(torch::stable::get_num_threads(), elements / kElementsPerTask + 1);
-  const bool dense = elements >= tasks * num_slots && longest_chunk(bags) < kLongChunk;
+  const bool dense = elements >= tasks * num_slots;
   if (maxima || (dense && tasks > 1)) touched.mark_all(num_slots);
   if (maxima) {
     add_rows(gradient, 0, bags.num_ids, sums, touched);
