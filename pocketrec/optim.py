@@ -1,8 +1,9 @@
 """Optimisers fused with the lookup's backward (floor 5): the gradient of the memory never leaves the kernel.
 
-They step the memory of hashed embeddings exactly as `torch.optim` would, in one pass over it. The price is that
-`memory.grad` stays None, so whatever reads gradients between `backward()` and `step()` does not see this one: gradient
-clipping, `GradScaler`, DistributedDataParallel (refused). Hence they are asked for, never the default.
+They step the memory of hashed embeddings as `torch.optim` would, in one pass over it. The price is that `memory.grad`
+stays None, so whatever reads gradients between `backward()` and `step()` does not see this one: gradient clipping,
+`GradScaler`, hooks, `torch.autograd.grad` for the memory, DistributedDataParallel (refused). Hence they are asked for,
+never the default. `step()` reads the batch's ids and gradient: step before anything writes to those.
 
 Example:
     >>> embeddings = EmbeddingBagCollection(tables, compression=1000)
@@ -22,9 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from pocketrec import ops
-from pocketrec.embedding import SharedTables
+from pocketrec.embedding import SharedTables, owners_in
 from pocketrec.errors import UsageError
-from pocketrec.ops import Constants, Update, Waiting
+from pocketrec.ops import Batch, Constants, Update, Waiting
+from pocketrec.ops.reference import accumulator
 
 
 class _Fused(torch.optim.Optimizer):
@@ -36,11 +38,11 @@ class _Fused(torch.optim.Optimizer):
     def __init__(self, embeddings: nn.Module | Iterable[nn.Module], **defaults: float | tuple[float, float]) -> None:
         for name, value in defaults.items():
             _check_number(name, value)
-        owners = _owners(embeddings)
+        self._owners = _owners(embeddings)
         self._waiting: dict[int, Waiting] = {}
-        self._scratch: dict[int, Tensor] = {}
+        self._scratch: dict[int, tuple[int, Tensor]] = {}
         memories: list[nn.Parameter] = []
-        for owner in owners:
+        for owner in self._owners:
             memory = owner.get_parameter("memory")
             if id(memory) not in self._waiting:
                 memories.append(memory)
@@ -50,64 +52,101 @@ class _Fused(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of each memory that was looked up since the last; the gradients are read once and dropped."""
+        """One step of each memory that was looked up since the last; the gradients are read once and dropped.
+
+        Raises:
+            UsageError: several processes, a CUDA graph being captured, embeddings that a newer optimiser has taken
+                over, or a batch that was changed in place since its backward.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        _refuse_replicas()
+        self._check_alone()
         for group in self.param_groups:
             for memory in group["params"]:
-                waiting = self._waiting[id(memory)]
-                if waiting.batches or memory.grad is not None:
-                    self._step_memory(memory, group, waiting)
-                waiting.batches.clear()
+                batches = self._waiting[id(memory)].take()
+                if batches or memory.grad is not None:
+                    self._step_memory(memory, group, batches)
         return loss
 
-    def _step_memory(self, memory: Tensor, group: dict[str, Any], waiting: Waiting) -> None:
+    def _step_memory(self, memory: Tensor, group: dict[str, Any], batches: list[Batch]) -> None:
         states = self._states(memory)
         first, second = (*states, None, None)[:2]
-        constants = self._constants(group, int(self.state[memory]["step"]))
-        if len(waiting.batches) == 1 and memory.grad is None:
-            scratch = self._scratch_of(memory)
-            grad, *batch = waiting.batches[0]
+        number = self.state[memory]["step"] + 1
+        constants = self._constants(group, int(number))
+        if len(batches) == 1 and memory.grad is None:
+            grad, *batch = batches[0]
             torch.ops.pocketrec.lookup_update_(
-                grad, memory, scratch, first, second, *batch, int(self._rule), list(constants)
+                grad, memory, self._scratch_of(memory), first, second, *batch, int(self._rule), list(constants)
             )
-            return
-        # Looked up more than once, or accumulated over several backwards: the gradients must meet before the step.
-        ops.step_(memory, _sum_of_gradients(memory, waiting), first, second, self._rule, constants)
+        else:
+            # Looked up more than once, or accumulated over several backwards: the gradients meet before the step.
+            ops.step_(memory, _sum_of_gradients(memory, batches), first, second, self._rule, constants)
+        self.state[memory]["step"] = number
 
     def _states(self, memory: Tensor) -> list[Tensor]:
         state = self.state[memory]
         if not state:
             state["step"] = torch.tensor(0.0)
             for name in self._state_names:
-                state[name] = torch.zeros_like(memory, dtype=_sums(memory))
-        state["step"] += 1
+                state[name] = torch.zeros_like(memory, dtype=accumulator(memory.dtype))
         return [state[name] for name in self._state_names]
 
     def _scratch_of(self, memory: Tensor) -> Tensor:
-        scratch = self._scratch.get(id(memory))
-        if scratch is None or scratch.device != memory.device or scratch.numel() != memory.numel():
-            scratch = self._scratch[id(memory)] = ops.new_scratch(memory)
+        size, scratch = self._scratch.get(id(memory), (-1, memory))
+        if size != memory.numel() or scratch.device != memory.device:
+            scratch = ops.new_scratch(memory)
+            self._scratch[id(memory)] = memory.numel(), scratch
         return scratch
 
+    def _check_alone(self) -> None:
+        distributed = torch.distributed
+        if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+            raise UsageError(
+                "optimisers fused with the backward step each process by its own gradient, so replicas would drift "
+                "apart: with several processes use torch.optim on embeddings.parameters()"
+            )
+        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+            raise UsageError("a captured step would repeat its learning rate for ever: step outside of the CUDA graph")
+        ours = set(map(id, self._waiting.values()))
+        if any(id(owner.waiting) not in ours for owner in self._owners):
+            raise UsageError("these embeddings are fused with a newer optimiser, which reads their gradients: use that")
+
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop gradients that no step has read."""
+        """Drop gradients that no step has read. `model.zero_grad()` does not know of them."""
         super().zero_grad(set_to_none)
         for waiting in self._waiting.values():
-            waiting.batches.clear()
+            waiting.clear()
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Refused after construction: an optimiser is fused with embeddings, not with parameters."""
+        if self.param_groups:
+            raise UsageError("add_param_group: make another optimiser for other embeddings")
+        super().add_param_group(param_group)
+
+    def __reduce__(self) -> Any:
+        raise UsageError(
+            "a fused optimiser belongs to its embeddings and cannot be copied or pickled: keep its state_dict()"
+        )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state of this optimiser, or of its namesake in `torch.optim`: the names are the same."""
+        """Take over a state of this optimiser, or of its namesake in `torch.optim`: the names are the same.
+
+        Raises:
+            UsageError: the state of another kind of optimiser.
+        """
+        for saved in state_dict["state"].values():
+            missing = sorted({"step", *self._state_names} - saved.keys())
+            if missing:
+                raise UsageError(f"state_dict: lacks {missing[0]!r}, so another kind of optimiser made it")
         super().load_state_dict(state_dict)
         # torch rounds the state of a half-precision parameter to its type; ours is kept in float32.
         memories = [memory for group in self.param_groups for memory in group["params"]]
         for number, saved in state_dict["state"].items():
             memory = memories[number]
             for name in self._state_names:
-                self.state[memory][name] = saved[name].to(memory.device, _sums(memory), copy=True)
+                self.state[memory][name] = saved[name].to(memory.device, accumulator(memory.dtype), copy=True)
 
     def _constants(self, group: dict[str, Any], step: int) -> Constants:
         raise NotImplementedError
@@ -178,34 +217,25 @@ class Adam(_Fused):
 
 def _owners(embeddings: nn.Module | Iterable[nn.Module]) -> list[SharedTables]:
     modules = [embeddings] if isinstance(embeddings, nn.Module) else list(embeddings)
-    owners = [m for module in modules for m in module.modules() if isinstance(m, SharedTables)]
+    owners = [owner for module in modules for owner in owners_in(module)]
     if not owners:
         raise UsageError("embeddings: no pocketrec embedding in what was given; for other modules use torch.optim")
     if any(owner.sparse_gradients for owner in owners):
         raise UsageError("embeddings: full tables have row-sparse gradients; step them with torch.optim")
+    if any(owner.scales is not None for owner in owners):
+        raise UsageError("embeddings: an int8 memory has no gradient; train the float model")
     return owners
 
 
-def _sums(memory: Tensor) -> torch.dtype:
-    return torch.float32 if memory.dtype.itemsize < 4 else memory.dtype
-
-
-def _sum_of_gradients(memory: Tensor, waiting: Waiting) -> Tensor:
-    total = torch.zeros_like(memory, dtype=_sums(memory))
+def _sum_of_gradients(memory: Tensor, batches: list[Batch]) -> Tensor:
+    wide = memory.to(accumulator(memory.dtype))  # half precisions are rounded once, after all batches
+    total = torch.zeros_like(wide)
     if memory.grad is not None:
         total += memory.grad
-    for grad, *batch in waiting.batches:
-        total += torch.ops.pocketrec.lookup_backward(grad, memory, *batch)
+    for grad, indices, offsets, weights, layout in batches:
+        own_weights = None if weights is None else weights.to(wide.dtype)
+        total += torch.ops.pocketrec.lookup_backward(grad.to(wide.dtype), wide, indices, offsets, own_weights, layout)
     return total
-
-
-def _refuse_replicas() -> None:
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
-        raise UsageError(
-            "optimisers fused with the backward step each process by its own gradient, so replicas would drift apart: "
-            "with several processes use torch.optim on embeddings.parameters()"
-        )
 
 
 def _check_number(name: str, value: float | tuple[float, float]) -> None:

@@ -310,6 +310,8 @@ BAD_LAYOUTS = {
     "no chunk": ({"chunk": 0}, "no such layout"),
     "no rule": ({"rule": 9}, "no such layout"),
     "no pooling": ({"mode": 3}, "no such layout"),
+    "a negative table": ({"num_embeddings": -1}, "no such layout"),
+    "chunks beyond 2^31": ({"chunk": 2**40}, "no such layout"),
     "places that overflow": ({"span": 2**62, "places": 2**62}, "the memory has only 211"),
 }
 
@@ -349,6 +351,58 @@ def test_more_than_2_31_elements_are_read_and_added(threads):
         bag.memory.fill_(0.5)
     out = bag(torch.full((number,), 7), torch.zeros(1, dtype=torch.int64))
     assert (out == number / 2).all()
+
+
+def test_ids_of_no_feature_are_refused():
+    module = collection("robe", tables())
+    ids, offsets, none = torch.zeros(5, dtype=torch.int64), torch.tensor([0, 5]), torch.zeros(0, 18, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"F\*B\+1 entries for F=0"):
+        ops.lookup(module.memory, ids, offsets, None, none, 0)
+
+
+@pytest.mark.parametrize("op", ["lookup_backward", "lookup_backward_weights"])
+def test_backwards_check_what_they_are_given(op):
+    """Ids written to since the lookup, through NumPy say, would lead the kernel out of the memory."""
+    module = collection("full", [Table("t", 9, 4)])
+    call = getattr(torch.ops.pocketrec, op)
+    weights = (None,) if op == "lookup_backward" else ()
+    grad, ids = torch.zeros(1, 4, dtype=torch.float64), torch.tensor([[9]])
+    memory = next(module.parameters()).detach()
+    with pytest.raises(ValueError, match="id 9 is outside"):
+        call(grad, memory, ids, None, *weights, module.layout_d4)
+    with pytest.raises(ValueError, match="3 wide"):
+        call(grad[:, :3], memory, ids, None, *weights, module.layout_d4)
+
+
+@needs_kernel
+@pytest.mark.parametrize("dim", [12, 10])
+@pytest.mark.parametrize("chunk", [1, 4, 16])
+def test_outputs_larger_than_the_caches_are_the_same(chunk, dim):
+    """Above 8 MB rows are streamed past the caches; rows of 40 bytes cannot be, where they are not aligned."""
+    features = [Table(f"t{i}", 500, dim, pooling="mean" if i % 3 else "sum") for i in range(26)]
+    module = EmbeddingBagCollection(features, Robe(chunk, align=1), memory_size=4099)
+    ids = torch.randint(0, 500, (9000, 26))
+    assert ids.numel() * dim * 4 > 8 << 20
+    expected = reference.lookup(module.memory.detach(), ids, None, None, module.layout, 26 * dim)
+    assert torch.equal(module(ids).detach().view(9000, -1), expected)
+    pairs = (ids.T.reshape(-1), torch.arange(0, ids.numel() + 1, 1))
+    assert torch.equal(module(pairs).detach().view(9000, -1), expected)
+
+
+@needs_kernel
+@pytest.mark.parametrize("memory_size", [5003, 400_009])
+@pytest.mark.parametrize("chunk", [1, 7])
+def test_rows_of_many_chunks_and_batches_of_many_tiles(chunk, memory_size, threads):
+    """More chunks than a segment holds, more runs than a tile."""
+    threads(2)
+    module = EmbeddingBagCollection([Table("t", 1000, 300)], Robe(chunk), memory_size=memory_size, dtype=torch.float64)
+    ids = torch.randint(0, 1000, (2000, 1))
+    out = module(ids)
+    args = (ids, None, None, module.layout)
+    torch.testing.assert_close(out.detach().view(2000, 300), reference.lookup(module.memory.detach(), *args, 300))
+    grad = torch.randn(2000, 300, dtype=torch.float64)
+    out.backward(grad.view(2000, 1, 300))
+    torch.testing.assert_close(module.memory.grad, reference.lookup_backward(grad, module.memory.detach(), *args))
 
 
 def test_a_width_that_the_columns_do_not_fill_is_refused():

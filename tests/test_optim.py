@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import pickle
 
 import pytest
 import torch
@@ -77,16 +78,52 @@ def test_several_lookups_and_accumulated_gradients_meet_before_the_step(rule):
     )
 
 
-def test_the_bits_do_not_depend_on_the_number_of_threads():
-    before, results = torch.get_num_threads(), []
-    try:
-        for threads in (1, 2, 8):
-            torch.set_num_threads(threads)
-            module = collection(memory_size=9001, dtype=torch.float32)
-            results.append(train(module, optim.Adagrad(module)))
-    finally:
-        torch.set_num_threads(before)
-    assert all(torch.equal(results[0], r) for r in results[1:])
+# Batches large enough to be shared out among threads: added in copies of a small memory, in bins of a large one.
+WAYS = {"copies": 4099, "bins": 300_007}
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("number", [1, 2, 8])
+@pytest.mark.parametrize("memory_size", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("tables", POOLED.values(), ids=POOLED)
+@pytest.mark.parametrize("rule", ["sgd", "adagrad", "adam"])
+def test_large_batches_equal_torchs_at_any_number_of_threads(rule, tables, memory_size, number, threads):
+    """Catches slots stepped before all of their gradient is there, and maxima read from half-stepped memory."""
+    threads(number)
+    fused, torchs, options = RULES[rule]
+    ours, theirs = (collection(Robe(3), tables, memory_size=memory_size) for _ in range(2))
+    one, two = fused(ours, **options), torchs(theirs.parameters(), **options)
+    for step in range(2):
+        torch.manual_seed(step)
+        bags, grad = random_bags(ours, 700), torch.randn(700, 3, 12, dtype=torch.float64)
+        for module, optimizer in ((ours, one), (theirs, two)):
+            optimizer.zero_grad()
+            module(bags).backward(grad)
+            optimizer.step()
+    torch.testing.assert_close(ours.memory, theirs.memory)
+
+
+@pytest.mark.parametrize("memory_size", WAYS.values(), ids=WAYS)
+def test_a_step_is_reproducible(memory_size, threads):
+    """Same input, same number of threads: same bits; in bins, at any number of threads."""
+    results = {}
+    for number in (2, 2, 4):
+        threads(number)
+        module = collection(memory_size=memory_size, dtype=torch.float32)
+        optimizer = optim.Adagrad(module)
+        torch.manual_seed(1)
+        out = module(random_bags(module, 700))
+        out.backward(torch.randn(out.shape))
+        optimizer.step()
+        assert torch.equal(results.setdefault(number, module.memory), module.memory)
+    if memory_size == WAYS["bins"]:
+        assert torch.equal(results[2], results[4])
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -118,7 +155,7 @@ def test_slots_that_no_id_reads_stay_as_they_are():
     module(torch.tensor([[5]])).sum().backward()
     optimizer.step()
     assert (module.memory != before).sum() == 8
-    decayed = optim.SGD(module, lr=0.1, weight_decay=0.5)
+    decayed = optim.SGD(module, lr=0.1, weight_decay=0.5)  # takes over from the first
     module(torch.tensor([[5]])).sum().backward()
     decayed.step()
     assert (module.memory != before).all()
@@ -148,6 +185,70 @@ def test_a_resumed_half_precision_run_is_the_same_to_the_bit():
     second = optim.Adagrad(resumed)
     second.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     assert torch.equal(train(module, optimizer), train(resumed, second))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_several_lookups_in_half_precision_are_rounded_once(dtype):
+    """300 gradients of 1 are 300; rounded one by one in bfloat16 they would stop at 256."""
+    module = EmbeddingBagCollection([Table("t", 9, 4)], Robe(4), memory_size=4, dtype=dtype)
+    with torch.no_grad():
+        module.memory.zero_()
+    optimizer = optim.SGD(module, lr=1.0)
+    for _ in range(300):
+        module(torch.tensor([[3]])).sum().backward()
+    optimizer.step()
+    assert torch.equal(module.memory, torch.full((4,), -300.0).to(dtype))
+
+
+def test_a_batch_changed_before_its_step_is_refused():
+    """The step would read the new ids under the old gradient."""
+    module = collection()
+    optimizer = optim.SGD(module)
+    ids = torch.zeros(5, 3, dtype=torch.int64)
+    module(ids).sum().backward()
+    ids.fill_(1)
+    with pytest.raises(ValueError, match="changed in place"):
+        optimizer.step()
+    module(ids).sum().backward()
+    optimizer.step()
+
+
+def test_a_graph_from_before_a_step_is_refused_after_it():
+    """As torch's optimisers: the maximum's winners belong to the old weights."""
+    module = collection(tables=POOLED["max"])
+    optimizer = optim.SGD(module)
+    bags = random_bags(module, 5)
+    loss = module(bags).sum()
+    loss.backward(retain_graph=True)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_a_newer_optimizer_takes_over_and_the_older_says_so():
+    module = collection()
+    older, newer = optim.SGD(module), optim.Adagrad(module)
+    module(random_bags(module, 5)).sum().backward()
+    with pytest.raises(ValueError, match="newer optimiser"):
+        older.step()
+    newer.step()
+
+
+@pytest.mark.parametrize("copying", [copy.deepcopy, pickle.dumps])
+def test_copies_of_an_optimizer_are_refused(copying):
+    with pytest.raises(ValueError, match="keep its state_dict"):
+        copying(optim.SGD(collection()))
+
+
+def test_states_of_another_kind_and_more_parameters_are_refused():
+    module = collection()
+    optimizer = optim.SGD(module)
+    train(module, optimizer)
+    state = optimizer.state_dict()
+    with pytest.raises(ValueError, match="lacks 'sum'"):
+        optim.Adagrad(module).load_state_dict(state)
+    with pytest.raises(ValueError, match="make another optimiser"):
+        optimizer.add_param_group({"params": [torch.zeros(3, requires_grad=True)]})
 
 
 def test_a_dense_gradient_beside_the_deferred_one_is_stepped_too():
@@ -312,7 +413,12 @@ def test_several_processes_are_refused(monkeypatch):
 
 
 BAD_STATES = {
-    "a short scratch": ({"scratch": torch.zeros(999, dtype=torch.float64)}, r"scratch must be contiguous, .*\(1000\)"),
+    "no state": ({"first": None}, "first is missing"),
+    "a gradient of one dimension": ({"grad": torch.zeros(5, dtype=torch.float64)}, "with 5 rows"),
+    "a short scratch": (
+        {"scratch": torch.zeros(999, dtype=torch.float64)},
+        r"scratch must be contiguous and hold 1000",
+    ),
     "a state of another type": (
         {"first": torch.zeros(1000)},
         "first must be torch.float64 for a memory of torch.float64, got torch.float32",

@@ -113,6 +113,19 @@ def test_a_model_is_quantized_in_place_and_travels(tmp_path):
     assert torch.equal(copy.deepcopy(model)(ids), model(ids))
 
 
+def test_a_quantized_model_keeps_its_scales_and_refuses_other_weights():
+    """`.half()` would round the scales; a float state, loaded loosely, would be truncated to int8."""
+    trained = EmbeddingBagCollection([Table("t", 1000, 16)], Robe(16), memory_size=640)
+    model = pocketrec.quantize_(copy.deepcopy(trained))
+    ids = torch.randint(0, 1000, (50, 1))
+    expected = model(ids)
+    assert torch.equal(model.half()(ids), expected)
+    with pytest.raises(RuntimeError, match="call quantize_ on a model that holds the float weights"):
+        model.load_state_dict(trained.state_dict(), strict=False)
+    with pytest.raises(ValueError, match="build the module anew"):
+        model.reset_parameters()
+
+
 def test_int8_bags_take_weights():
     bag = EmbeddingBag(100, 8, mode="sum", memory_size=200, sharing=Robe(8))
     pocketrec.quantize_(bag)

@@ -4,7 +4,7 @@ from pocketrec.embedding.bag import Embedding, EmbeddingBag
 from pocketrec.embedding.collection import EmbeddingBagCollection
 from pocketrec.embedding.quantize import quantize_
 from pocketrec.embedding.size import full_bytes, stored_bytes
-from pocketrec.embedding.tables import SharedTables
+from pocketrec.embedding.tables import SharedTables, owners_in
 
 __all__ = [
     "Embedding",
@@ -12,6 +12,7 @@ __all__ = [
     "EmbeddingBagCollection",
     "SharedTables",
     "full_bytes",
+    "owners_in",
     "quantize_",
     "stored_bytes",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from pocketrec import ops
-from pocketrec.embedding.tables import SharedTables
+from pocketrec.embedding.tables import owners_in
 from pocketrec.errors import UsageError
 
 
@@ -18,7 +18,7 @@ def quantize_(module: nn.Module) -> nn.Module:
     Raises:
         ValueError: no pocketrec embedding in `module`, full tables, int8 already, a memory with infinities or NaN.
     """
-    owners = [m for m in module.modules() if isinstance(m, SharedTables)]
+    owners = owners_in(module)
     if not owners:
         raise UsageError("module: holds no pocketrec embedding, so there is nothing to quantise")
     for owner in owners:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from torch import nn
 
 from pocketrec.embedding.budget import full_table_bytes
-from pocketrec.embedding.tables import SharedTables
-
-
-def _owners(module: nn.Module) -> Iterator[SharedTables]:
-    return (m for m in module.modules() if isinstance(m, SharedTables))
+from pocketrec.embedding.tables import owners_in
 
 
 def stored_bytes(module: nn.Module) -> int:
@@ -19,10 +13,10 @@ def stored_bytes(module: nn.Module) -> int:
 
     Id maps are counted apart.
     """
-    stored = {id(t): t for owner in _owners(module) for t in owner.stored()}
+    stored = {id(t): t for owner in owners_in(module) for t in owner.stored()}
     return sum(t.numel() * t.element_size() for t in stored.values())
 
 
 def full_bytes(module: nn.Module) -> int | None:
     """Bytes of the virtual tables in float32, one row for every id; None where an open-ended table has no such size."""
-    return full_table_bytes([table for owner in _owners(module) for table in owner.tables])
+    return full_table_bytes([table for owner in owners_in(module) for table in owner.tables])

@@ -86,6 +86,11 @@ class SharedTables(nn.Module):
         """While `waiting` exists, backward adds to it and leaves `memory.grad` alone (see `pocketrec.optim`)."""
         self._waiting = weakref.ref(waiting)
 
+    @property
+    def waiting(self) -> ops.Waiting | None:
+        """What backward adds to instead of `memory.grad`, if anything."""
+        return None if self._waiting is None else self._waiting()
+
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles are not stepped by the optimiser that the original is fused with."""
         return self.__dict__ | {"_waiting": None}
@@ -100,12 +105,21 @@ class SharedTables(nn.Module):
         """D of each feature, in order."""
         return tuple(t.embedding_dim for t in self._table_of_feature)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        scales = self.scales
+        super()._apply(fn, recurse)
+        if scales is not None and self.scales is not None:
+            self.scales = scales.to(self.scales.device)  # of int8, and float32 whatever `.half()` does to the rest
+        return self
+
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw initial values from torch's generator (see `pocketrec.embedding.init`), and rewrite the layout.
 
         After `to_empty()` on a module built on the meta device, this makes it whole.
         """
+        if self.scales is not None:
+            raise UsageError("an int8 memory is for inference and draws no initial values: build the module anew")
         for part in self._parts:
             self.get_buffer(part.layout).copy_(to_tensor(part.rows))
             parameter = self.get_parameter(part.parameter)
@@ -138,7 +152,7 @@ class SharedTables(nn.Module):
         args = (memory, indices, offsets, weights, self.get_buffer(part.layout), part.width, names)
         if self.sparse_gradients:
             return ops.lookup_row_sparse(*args)
-        waiting = None if self._waiting is None else self._waiting()
+        waiting = self.waiting
         # A compiled graph cannot keep batches aside: there the memory gets a gradient, which is stepped as well.
         trains = memory.requires_grad and torch.is_grad_enabled()
         if waiting is not None and trains and not torch.compiler.is_compiling():
@@ -162,6 +176,13 @@ class SharedTables(nn.Module):
                     f"{prefix}{part.layout}: these weights were made with other tables, another sharing scheme, "
                     "memory size or seed; build the module with the settings it was trained with"
                 )
+            own_type = getattr(self, part.parameter).dtype
+            values = state.get(prefix + part.parameter)
+            if values is not None and (values.dtype == torch.int8) != (own_type == torch.int8):
+                errors.append(
+                    f"{prefix}{part.parameter}: weights of {values.dtype} for a memory of {own_type}: call quantize_ "
+                    "on a model that holds the float weights"
+                )
         super()._load_from_state_dict(state, prefix, metadata, strict, missing, unexpected, errors)
 
     def extra_repr(self) -> str:
@@ -170,6 +191,11 @@ class SharedTables(nn.Module):
         full = full_table_bytes(self.tables)
         saved = "" if full is None else f", compression={full / max(stored, 1):.4g}x"
         return f"tables={len(self.tables)}, features={self.num_features}, {self.sharing}, stored_bytes={stored}{saved}"
+
+
+def owners_in(module: nn.Module) -> list[SharedTables]:
+    """The pocketrec embeddings within a module, itself included."""
+    return [m for m in module.modules() if isinstance(m, SharedTables)]
 
 
 def _check_tables(tables: tuple[Table, ...], seed: int) -> None:

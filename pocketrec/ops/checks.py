@@ -2,7 +2,7 @@
 
 Shapes, types and devices are looked at here. Values are looked at inside the registered op, where that does not break
 `torch.compile(fullgraph=True)`: `is_sound` of the C++ kernel finds in one pass whether anything is wrong, and
-`explain` says what. On CUDA, values are checked on the device (see `pocketrec.kernels.gpu.check`).
+`explain` says what. On CUDA, values are checked on the device (see `pocketrec.kernels.cuda.checks`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,21 @@ def check_devices(memory: Tensor, **others: Tensor | None) -> None:
         if tensor is not None and tensor.device != memory.device:
             advice = f"move one with .to({str(memory.device)!r})"
             raise UsageError(f"{name} on {tensor.device}, but the memory is on {memory.device}: {advice}")
+
+
+def prepare_weights(
+    memory: Tensor,
+    indices: Tensor,
+    offsets: Tensor | None,
+    weights: Tensor | None,
+    layout: Tensor,
+    scales: Tensor | None,
+) -> Tensor | None:
+    """Check the devices; the weights, in the rows' type where autocast made them of half precision."""
+    check_devices(memory, ids=indices, offsets=offsets, per_sample_weights=weights, layout=layout, scales=scales)
+    if weights is None or not torch.is_autocast_enabled(memory.device.type):
+        return weights
+    return weights.to(memory.dtype if scales is None else scales.dtype)
 
 
 def _require(holds: bool, message: str) -> None:
@@ -63,15 +78,14 @@ def check_gradient(memory: Tensor, grad: Tensor, samples: int) -> None:
     )
 
 
-def check_states(memory: Tensor, dtype: torch.dtype, **arrays: Tensor | None) -> None:
-    """Raise ValueError unless the arrays that go with a memory have a number of type `dtype` for every slot."""
-    check_devices(memory, **arrays)
-    for name, array in arrays.items():
-        if array is None:
-            continue
-        fits = array.numel() == memory.numel() and array.is_contiguous()
-        _require(fits, f"{name} must be contiguous, one number a slot ({memory.numel()}), got {tuple(array.shape)}")
-        _require(array.dtype == dtype, f"{name} must be {dtype} for a memory of {memory.dtype}, got {array.dtype}")
+def check_state(memory: Tensor, name: str, array: Tensor | None, dtype: torch.dtype, size: int) -> None:
+    """Raise ValueError unless an array that goes with a memory has `size` numbers of type `dtype`."""
+    if array is None:
+        raise UsageError(f"{name} is missing, in which this rule keeps a number a slot")
+    check_devices(memory, **{name: array})
+    fits = array.numel() == size and array.is_contiguous()
+    _require(fits, f"{name} must be contiguous and hold {size} numbers, got shape {tuple(array.shape)}")
+    _require(array.dtype == dtype, f"{name} must be {dtype} for a memory of {memory.dtype}, got {array.dtype}")
 
 
 def _check_memory(memory: Tensor, scales: Tensor | None) -> None:
@@ -88,6 +102,10 @@ def _check_memory(memory: Tensor, scales: Tensor | None) -> None:
     _require(memory.is_contiguous(), "the memory must be contiguous: call .contiguous() on it")
 
 
+def _divides(features: int, bags: int) -> bool:
+    return bags % features == 0 if features else bags == 0
+
+
 def _check_shapes(indices: Tensor, offsets: Tensor | None, weights: Tensor | None, features: int) -> None:
     if offsets is None:
         _require(
@@ -97,7 +115,7 @@ def _check_shapes(indices: Tensor, offsets: Tensor | None, weights: Tensor | Non
     else:
         _require(indices.dim() == 1, f"ids of bags must be 1-D, got shape {tuple(indices.shape)}")
         _require(
-            offsets.dim() == 1 and len(offsets) >= 1 and (len(offsets) - 1) % max(features, 1) == 0,
+            offsets.dim() == 1 and len(offsets) >= 1 and _divides(features, len(offsets) - 1),
             f"offsets must be 1-D with F*B+1 entries for F={features} features, got shape {tuple(offsets.shape)}",
         )
     if weights is not None:
@@ -148,7 +166,8 @@ def _check_layout(memory: Tensor, weighted: bool, layout: Tensor, width: int) ->
 def _check_feature(f: FeatureLayout, slots: int) -> None:
     """Every start and every run lies in the feature's region, and that in the memory."""
     known = f.rule in set(Rule) and f.mode in set(Mode) and f.sign in set(Sign)
-    positive = min(f.dim, f.chunk, f.align, f.places) >= 1 and f.base >= 0
+    sizes = (f.dim, f.chunk, f.align)
+    positive = min(*sizes, f.places) >= 1 and max(sizes) < hashing.SLOT_LIMIT and min(f.base, f.num_embeddings) >= 0
     _require(known and positive, f"no such layout: {f}")
     needed = f.base + f.span
     _require(needed <= slots, f"the layout reads {needed} slots but the memory has only {slots}")
@@ -156,7 +175,7 @@ def _check_feature(f: FeatureLayout, slots: int) -> None:
     _require(f.span >= longest, f"a region of {f.span} slots is shorter than a chunk of {longest}")
     starts = (f.places - 1) * f.align < f.span
     served = f.num_embeddings <= f.places if f.rule == Rule.DIRECT else f.places < hashing.SLOT_LIMIT
-    _require(starts and served, f"the layout's rows lie outside its region: {f}")
+    _require(starts and served, f"the layout's rows lie outside its region, or it hashes 2^31 places or more: {f}")
 
 
 def _check_offsets(indices: Tensor, offsets: Tensor) -> None:

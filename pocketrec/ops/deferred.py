@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pocketrec.errors import UsageError
 from pocketrec.ops import checks
 
 
@@ -20,12 +21,38 @@ class Batch(NamedTuple):
     weights: Tensor | None
     layout: Tensor
 
+    def versions(self) -> tuple[int, ...]:
+        """How often each tensor has been written to."""
+        return tuple(-1 if tensor is None else tensor._version for tensor in self)
+
 
 class Waiting:
-    """The batches that one memory has not been stepped by yet."""
+    """The batches that one memory has not been stepped by yet. A class, so that modules can refer to it weakly."""
 
     def __init__(self) -> None:
-        self.batches: list[Batch] = []
+        self._batches: list[tuple[Batch, tuple[int, ...]]] = []
+
+    def add(self, batch: Batch) -> None:
+        """Keep a batch, and remember how often its tensors have been written to."""
+        self._batches.append((batch, batch.versions()))
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._batches = []
+
+    def take(self) -> list[Batch]:
+        """The batches, which wait no longer.
+
+        Raises:
+            UsageError: a tensor was written to since its backward; autograd would refuse it, too.
+        """
+        taken, self._batches = self._batches, []
+        if any(batch.versions() != versions for batch, versions in taken):
+            raise UsageError(
+                "ids, offsets, weights or the output's gradient were changed in place between backward() and step(), "
+                "which reads them: step the fused optimiser first, or give each batch tensors of its own"
+            )
+        return [batch for batch, _ in taken]
 
 
 class _Deferred(torch.autograd.Function):
@@ -50,7 +77,7 @@ class _Deferred(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         memory, indices, offsets, weights, layout = ctx.saved_tensors
         grad = grads[0].contiguous()
-        ctx.waiting.batches.append(Batch(grad, indices, offsets, weights, layout))
+        ctx.waiting.add(Batch(grad, indices, offsets, weights, layout))
         grad_weights = None
         if ctx.needs_input_grad[3]:
             grad_weights = torch.ops.pocketrec.lookup_backward_weights(grad, memory, indices, offsets, layout)
@@ -68,6 +95,6 @@ def lookup_deferred(
     waiting: Waiting,
 ) -> Tensor:
     """`lookup`, but backward adds a `Batch` to `waiting` and leaves `memory.grad` alone. Else as there."""
-    checks.check_devices(memory, ids=indices, offsets=offsets, per_sample_weights=weights, layout=layout)
+    weights = checks.prepare_weights(memory, indices, offsets, weights, layout, None)
     out: Tensor = _Deferred.apply(memory, indices, offsets, weights, layout, width, names, waiting)
     return out

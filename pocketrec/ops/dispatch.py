@@ -1,10 +1,8 @@
-"""Which implementation serves a memory: C++ on CPU, Triton on CUDA, and plain PyTorch where there is neither.
-
-The Triton one has two functions more: `check`, which has the device look at values, and `new_scratch`.
-"""
+"""Which implementation serves a memory: C++ on CPU, Triton on CUDA, and plain PyTorch where there is neither."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
@@ -26,6 +24,11 @@ def kernel_for(memory: Tensor) -> Any:
     return found or reference
 
 
+def is_triton(kernel: Any) -> bool:
+    """Whether it is the Triton one, which has two functions more: `check`, done by the device, and `new_scratch`."""
+    return kernel is sys.modules.get("pocketrec.kernels.cuda")
+
+
 def check_values(
     memory: Tensor,
     indices: Tensor,
@@ -37,7 +40,16 @@ def check_values(
 ) -> None:
     """Raise ValueError on values a lookup could not serve; on CUDA, have the device assert (no waiting)."""
     kernel = kernel_for(memory)
-    if hasattr(kernel, "check"):
+    if is_triton(kernel):
         kernel.check(memory, indices, offsets, weights, layout, width)
     elif kernel is reference or not kernel.is_sound(memory, indices, offsets, weights is not None, layout, width):
         checks.explain(memory, indices, offsets, weights is not None, layout, width, names)
+
+
+def check_backward(
+    grad: Tensor, memory: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None, layout: Tensor
+) -> None:
+    """Raise ValueError on a gradient or batch that a backward could not read: ids may have changed since the lookup."""
+    checks.check_tensors(memory, indices, offsets, weights, layout)
+    checks.check_gradient(memory, grad, reference.num_samples(indices, offsets, layout))
+    check_values(memory, indices, offsets, weights, layout, grad.shape[1], "")

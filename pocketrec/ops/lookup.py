@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pocketrec.ops import checks, reference
-from pocketrec.ops.dispatch import check_values, kernel_for
+from pocketrec.ops.dispatch import check_backward, check_values, kernel_for
 from pocketrec.ops.library import BATCH, library
 
 library.define(f"lookup(Tensor memory, {BATCH}, int width, str names='', Tensor? scales=None) -> Tensor")
@@ -42,6 +42,7 @@ def _lookup(
 def _lookup_backward(
     grad: Tensor, memory: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None, layout: Tensor
 ) -> Tensor:
+    check_backward(grad, memory, indices, offsets, weights, layout)
     own: Tensor = kernel_for(memory).lookup_backward(grad.contiguous(), memory, indices, offsets, weights, layout)
     return own
 
@@ -49,6 +50,7 @@ def _lookup_backward(
 def _lookup_backward_weights(
     grad: Tensor, memory: Tensor, indices: Tensor, offsets: Tensor | None, layout: Tensor
 ) -> Tensor:
+    check_backward(grad, memory, indices, offsets, None, layout)
     own: Tensor = kernel_for(memory).lookup_backward_weights(grad.contiguous(), memory, indices, offsets, layout)
     return own.view(indices.shape)
 
@@ -142,7 +144,5 @@ def lookup(
 
     Half precisions are summed in float32 and rounded once. Equivalent to: `pocketrec.ops.reference.lookup`.
     """
-    checks.check_devices(memory, ids=indices, offsets=offsets, per_sample_weights=weights, layout=layout, scales=scales)
-    if weights is not None and torch.is_autocast_enabled(memory.device.type):
-        weights = weights.to(memory.dtype if scales is None else scales.dtype)
+    weights = checks.prepare_weights(memory, indices, offsets, weights, layout, scales)
     return torch.ops.pocketrec.lookup(memory, indices, offsets, weights, layout, width, names, scales)

@@ -67,7 +67,8 @@ def lookup_row_sparse(
 ) -> Tensor:
     """`lookup` into an (R, D) table of directly addressed rows, with a row-sparse gradient (sparse COO, uncoalesced).
 
-    A dense gradient would be as large as the tables. Arguments and errors as `lookup`.
+    A dense gradient would be as large as the tables. `torch.compile` breaks its graph here: it compiles no sparse
+    gradients. Arguments and errors as `lookup`.
     """
-    checks.check_devices(table, ids=indices, offsets=offsets, per_sample_weights=weights, layout=layout)
+    weights = checks.prepare_weights(table, indices, offsets, weights, layout, None)
     return _RowSparse.apply(table, indices, offsets, weights, layout, width, names)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from pocketrec.errors import UsageError
 from pocketrec.ops import checks, reference
-from pocketrec.ops.dispatch import check_values, kernel_for
+from pocketrec.ops.dispatch import check_backward, is_triton, kernel_for
 from pocketrec.ops.library import BATCH, library
 
 library.define(
@@ -62,10 +63,21 @@ def step_(memory: Tensor, grad: Tensor, first: Tensor | None, second: Tensor | N
 def new_scratch(memory: Tensor) -> Tensor:
     """What `lookup_update_` sums a memory's gradient in: zeros before and after each call. As large as the memory."""
     kernel = kernel_for(memory)
-    if hasattr(kernel, "new_scratch"):
+    if is_triton(kernel):
         scratch: Tensor = kernel.new_scratch(memory)
         return scratch
     return torch.zeros_like(memory, dtype=reference.accumulator(memory.dtype))
+
+
+def _check(memory: Tensor, scratch: Tensor, states: tuple[Tensor | None, ...], rule: int, constants: Any) -> None:
+    if rule not in set(Update) or len(constants) != len(Constants._fields):
+        raise UsageError(f"rule must be one of {list(Update)} with {len(Constants._fields)} constants, got {rule}")
+    sums = reference.accumulator(memory.dtype)
+    for name, state in zip(("first", "second"), states[:rule], strict=False):
+        checks.check_state(memory, name, state, sums, memory.numel())
+    triton = is_triton(kernel_for(memory))
+    dtype, size = (torch.int64, memory.numel() + 1) if triton else (sums, memory.numel())
+    checks.check_state(memory, "scratch", scratch, dtype, size)
 
 
 def _lookup_update_(
@@ -81,16 +93,15 @@ def _lookup_update_(
     rule: int,
     constants: list[float],
 ) -> None:
-    checks.check_tensors(memory, indices, offsets, weights, layout)
-    check_values(memory, indices, offsets, weights, layout, grad.shape[1], "")
-    checks.check_gradient(memory, grad, reference.num_samples(indices, offsets, layout))
-    checks.check_states(memory, reference.accumulator(memory.dtype), first=first, second=second)
-    checks.check_states(memory, new_scratch(memory[:0]).dtype, scratch=scratch)
+    _check(memory, scratch, (first, second), rule, constants)
+    check_backward(grad, memory, indices, offsets, weights, layout)
     kernel = kernel_for(memory)
     if kernel is not reference:
         kernel.lookup_update_(
             grad.contiguous(), memory, scratch, first, second, indices, offsets, weights, layout, rule, constants
         )
+        # Kernels write behind autograd's back: a backward that still needs the old memory must find out.
+        torch.autograd.graph.increment_version([t for t in (memory, first, second) if t is not None])
         return
     sums = reference.lookup_backward(grad, memory, indices, offsets, weights, layout, rounded=False)
     step_(memory, sums, first, second, rule, Constants(*constants))

@@ -74,7 +74,9 @@ void accumulate(const Gradient<T>& gradient, const Memory<T>& memory, int64_t nu
   if (maxima || (dense && tasks > 1)) touched.mark_all(num_slots);
   if (maxima) {
     add_rows(gradient, 0, bags.num_ids, sums, touched);
-    for_slots(num_slots, [&](int64_t lo, int64_t hi) { add_maxima(gradient, memory, lo, hi, sums); finish(lo, hi); });
+    // All maxima are looked for before any slot is stepped: they read the whole memory.
+    for_slots(num_slots, [&](int64_t lo, int64_t hi) { add_maxima(gradient, memory, lo, hi, sums); });
+    for_slots(num_slots, finish);
   } else if (tasks == 1) {
     add_rows(gradient, 0, bags.num_ids, sums, touched);
     for_slots(num_slots, finish);

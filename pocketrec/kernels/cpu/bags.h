@@ -1,5 +1,6 @@
 // Which ids belong to which bag. Without offsets `indices` is (B, F), one id a bag; with them it is (N,), feature-major.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 
 #include "row.h"
@@ -23,6 +24,12 @@ struct Bags {
   }
   SumOf<T> weight(int64_t position) const {
     return weights ? static_cast<SumOf<T>>(weights[position]) : SumOf<T>(1);
+  }
+
+  int64_t longest_row() const {
+    int64_t longest = 0;
+    for (int64_t j = 0; j < num_features; ++j) longest = std::max(longest, features[j].dim);
+    return longest;
   }
 
   // The ids that count, and that the mean divides by: all but padding.

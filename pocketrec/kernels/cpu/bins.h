@@ -12,7 +12,8 @@
 
 namespace pocketrec {
 
-constexpr int64_t kTileChunks = 1 << 18;  // hashed at once
+constexpr int64_t kTileRuns = 1 << 18;  // sorted at once; fewer for a small memory, which they should not outweigh
+constexpr int64_t kLeastTileRuns = 1 << 12;
 constexpr int64_t kBinSlots = 1 << 14;
 constexpr int64_t kRunsAhead = 8;
 
@@ -21,8 +22,14 @@ class Bins {
  public:
   Bins(const Gradient<T>& gradient, int64_t num_slots, int64_t tasks) : gradient_(gradient), num_slots_(num_slots), num_bins_((num_slots + kBinSlots - 1) / kBinSlots), tasks_(tasks) {
     const Bags<T>& bags = gradient.bags;
-    for (int64_t j = 0; j < bags.num_features; ++j) stride_ = std::max(stride_, bags.features[j].num_chunks());
-    tile_ids_ = std::min(std::max<int64_t>(1, kTileChunks / stride_), bags.num_ids);
+    int64_t most_runs = 1;  // of one id
+    for (int64_t j = 0; j < bags.num_features; ++j) {
+      const Feature& f = bags.features[j];
+      stride_ = std::max(stride_, f.num_chunks());
+      most_runs = std::max(most_runs, f.sign == kPerElement ? f.dim : f.num_chunks());
+    }
+    const int64_t tile_runs = std::min(kTileRuns, std::max(kLeastTileRuns, num_slots * tasks / 8));
+    tile_ids_ = std::min(std::max<int64_t>(1, tile_runs / most_runs), bags.num_ids);
     starts_.resize(tile_ids_ * stride_);
     ends_.resize(num_bins_ * tasks_);
   }

@@ -1,6 +1,6 @@
 // out[b, columns of f] = pool over the bag's ids of weight * row.
 //
-// Sums are kept in `sum_`, one row wide, and rounded once.
+// Sums are kept in `sum_`, which holds the longest row, and rounded once.
 #pragma once
 #include <cstring>
 #include <vector>
@@ -20,7 +20,7 @@ class Forward {
   using Out = OutOf<T>;
 
   Forward(const Bags<T>& bags, const Memory<T>& memory, Out* out, bool stream)
-      : bags_(bags), memory_(memory), out_(out), stream_(stream), sum_(bags.width), maximum_(bags.width), ring_(memory.slots) {}
+      : bags_(bags), memory_(memory), out_(out), stream_(stream), sum_(bags.longest_row()), maximum_(bags.longest_row()), ring_(memory.slots) {}
 
   void samples(int64_t first, int64_t last) {
     for (int64_t b = first; b < last; ++b)
@@ -80,9 +80,7 @@ class Forward {
   template <bool kFirst>
   void sum(const Row& row) {
     row.for_each_run([&](int64_t element, int64_t slot, auto n, bool negated) {
-      Sum* __restrict to = sum_.data() + element;
-      const Sum factor = negated ? -row.payload.factor : row.payload.factor;
-      memory_.read(slot, n, [&](int64_t i, Sum value) { to[i] = kFirst ? factor * value : to[i] + factor * value; });
+      memory_.template accumulate<kFirst>(slot, n, negated ? -row.payload.factor : row.payload.factor, sum_.data() + element);
     });
   }
 

@@ -9,7 +9,7 @@ namespace pocketrec {
 template <class T>
 class Maximum {
  public:
-  explicit Maximum(int64_t width) : values_(width), winners_(width) {}
+  explicit Maximum(int64_t longest_row) : values_(longest_row), winners_(longest_row) {}
 
   const SumOf<T>* values() const { return values_.data(); }
   // Positions in `indices`; -1 where a bag has no id that counts.
@@ -49,7 +49,7 @@ class Maximum {
 template <class T>
 void add_maxima(const Gradient<T>& gradient, const Memory<T>& memory, int64_t lo, int64_t hi, SumOf<T>* sums) {
   const Bags<T>& bags = gradient.bags;
-  Maximum<T> maximum(bags.width);
+  Maximum<T> maximum(bags.longest_row());
   std::vector<Start> starts;
   for (int64_t j = 0; j < bags.num_features; ++j) {
     const Feature& f = bags.features[j];

@@ -30,7 +30,7 @@ class Ring {
   // Calls leave(segment) for those whose time has come; at least one row stays ahead of the one that leaves.
   template <class Leave>
   void enter(const Feature& f, int64_t id, const Payload& payload, const Leave& leave) {
-    const int64_t chunks = f.num_chunks(), chunk_bytes = f.chunk * sizeof(Slot);
+    const int64_t chunks = f.num_chunks(), chunk_bytes = std::min(f.chunk, f.dim) * sizeof(Slot);
     for (int64_t done = 0; done < chunks; done += kSegmentChunks) {
       if (entered_ - left_ == kRing) leave(next());
       const int64_t count = std::min(chunks - done, kSegmentChunks);

@@ -10,7 +10,7 @@ namespace pocketrec {
 // grad_rows[i] = the gradient of id i's own row, whatever memory it lies in.
 template <class T>
 void backward_rows(const Bags<T>& bags, const Memory<T>& memory, const OutOf<T>* grad, int64_t first_sample, int64_t last_sample, T* grad_rows) {
-  Maximum<T> maximum(bags.width);
+  Maximum<T> maximum(bags.longest_row());
   for (int64_t b = first_sample; b < last_sample; ++b) {
     for (int64_t j = 0; j < bags.num_features; ++j) {
       const Feature& f = bags.features[j];

@@ -9,10 +9,12 @@ namespace pocketrec {
 // Every start and every run of the feature lies in its region, and its region in the memory.
 inline bool feature_is_sound(const Feature& f, int64_t num_slots) {
   const bool known = f.rule >= kDirect && f.rule <= kLinear && f.mode >= kSum && f.mode <= kMax && f.sign >= kUnsigned && f.sign <= kPerElement;
-  if (!known || f.dim < 1 || f.chunk < 1 || f.align < 1 || f.places < 1) return false;
+  const int64_t limit = int64_t(1) << 31;
+  const auto positive = [&](int64_t size) { return size >= 1 && size < limit; };
+  if (!known || !positive(f.dim) || !positive(f.chunk) || !positive(f.align) || f.places < 1 || f.num_embeddings < 0) return false;
   if (f.span < std::min(f.chunk, f.dim) || f.base < 0 || f.span > num_slots || f.base > num_slots - f.span) return false;
   if (f.places - 1 > (f.span - 1) / f.align) return false;
-  return f.rule == kDirect ? f.num_embeddings <= f.places : f.places < (int64_t(1) << 31);
+  return f.rule == kDirect ? f.num_embeddings <= f.places : f.places < limit;
 }
 
 template <class T>
