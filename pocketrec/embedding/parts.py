@@ -24,38 +24,44 @@ class Part:
     features: tuple[int, ...]
     rows: tuple[FeatureLayout, ...]
     """One a feature; columns count from the part's first."""
-
-    @property
-    def width(self) -> int:
-        """Columns of the part's output."""
-        return sum(row.dim for row in self.rows)
+    width: int
+    """Columns of the part's output."""
+    names: str
+    """Of the features, one a line: what the op shows in its errors."""
 
 
 def make_parts(tables: Sequence[Table], sharing: Scheme, slots: int, seed: int) -> tuple[Part, ...]:
     """Place the tables: all in one memory, or, with row-sparse gradients, those of each width in a matrix."""
     table_of_feature = [i for i, t in enumerate(tables) for _ in t.features]
+    names = [name for t in tables for name in t.features]
     if not sharing.row_sparse:
         placed, used = sharing.place(tables, slots, seed)
         features = range(len(table_of_feature))
-        return (_part("memory", "layout", (used,), features, [placed[t] for t in table_of_feature]),)
+        return (_part("memory", "layout", (used,), features, [placed[t] for t in table_of_feature], names),)
     parts = []
     for dim in sorted({t.embedding_dim for t in tables}):
         own = [i for i, t in enumerate(tables) if t.embedding_dim == dim]
         placed, used = sharing.place([tables[i] for i in own], slots, seed)
         features_of = [f for f, t in enumerate(table_of_feature) if t in own]
         rows = [placed[own.index(table_of_feature[f])] for f in features_of]
-        parts.append(_part(f"full_d{dim}", f"layout_d{dim}", (used // dim, dim), features_of, rows))
+        parts.append(_part(f"full_d{dim}", f"layout_d{dim}", (used // dim, dim), features_of, rows, names))
     return tuple(parts)
 
 
 def _part(
-    parameter: str, layout: str, shape: tuple[int, ...], features: Sequence[int], placed: Sequence[FeatureLayout]
+    parameter: str,
+    layout: str,
+    shape: tuple[int, ...],
+    features: Sequence[int],
+    placed: Sequence[FeatureLayout],
+    names: Sequence[str],
 ) -> Part:
     column, rows = 0, []
     for row in placed:
         rows.append(row._replace(column=column))
         column += row.dim
-    return Part(parameter, layout, shape, tuple(features), tuple(rows))
+    own_names = "\n".join(names[f] for f in features)
+    return Part(parameter, layout, shape, tuple(features), tuple(rows), column, own_names)
 
 
 def choose_features(

@@ -62,6 +62,8 @@ class SharedTables(nn.Module):
         slots = slots_of(self.tables, sharing, memory_size, compression, dtype or torch.get_default_dtype())
         self.feature_names = tuple(f for t in self.tables for f in t.features)
         self._table_of_feature = tuple(t for t in self.tables for _ in t.features)
+        self.dims = tuple(t.embedding_dim for t in self._table_of_feature)
+        """D of each feature, in order."""
         self._parts = make_parts(self.tables, sharing, slots, seed)
         for part in self._parts:
             empty = torch.empty(part.shape, device=device, dtype=dtype)
@@ -99,11 +101,6 @@ class SharedTables(nn.Module):
     def num_features(self) -> int:
         """F."""
         return len(self.feature_names)
-
-    @property
-    def dims(self) -> tuple[int, ...]:
-        """D of each feature, in order."""
-        return tuple(t.embedding_dim for t in self._table_of_feature)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         scales = self.scales
@@ -147,9 +144,8 @@ class SharedTables(nn.Module):
         return torch.cat([columns[feature] for feature in range(self.num_features)], dim=1)
 
     def _read(self, part: Part, indices: Tensor, offsets: Tensor | None, weights: Tensor | None) -> Tensor:
-        names = "\n".join(self.feature_names[f] for f in part.features)
-        memory = getattr(self, part.parameter)
-        args = (memory, indices, offsets, weights, self.get_buffer(part.layout), part.width, names)
+        memory, layout = getattr(self, part.parameter), getattr(self, part.layout)
+        args = (memory, indices, offsets, weights, layout, part.width, part.names)
         if self.sparse_gradients:
             return ops.lookup_row_sparse(*args)
         waiting = self.waiting

@@ -1,7 +1,8 @@
 """The ops made fast. Floor 1: raw arrays in, raw arrays out; arguments are checked a floor above, in `pocketrec.ops`.
 
-Names, stated once: Python package `pocketrec`, public ops `torch.ops.pocketrec`, extension module `pocketrec._C`,
-the ops it registers `torch.ops.pocketrec_cpu`, C++ `namespace pocketrec`.
+Names, stated once: Python package `pocketrec`, public ops `torch.ops.pocketrec`, extension module `pocketrec._C` (and
+`pocketrec._C_avx2`, the same sources for newer x86 processors), the ops it registers `torch.ops.pocketrec_cpu`, C++
+`namespace pocketrec`.
 """
 
 from __future__ import annotations
@@ -24,15 +25,23 @@ def cpu() -> Any | None:
     """
     if os.environ.get("POCKETREC_KERNELS") == "reference":
         return None
-    if importlib.util.find_spec("pocketrec._C") is None:
+    extension = _extension()
+    if extension is None:
         warnings.warn(
             "pocketrec was installed without its C++ kernel, so lookups use the PyTorch reference, which is many "
             "times slower. Install a C++ compiler and reinstall pocketrec to get it.",
             stacklevel=2,
         )
         return None
-    importlib.import_module("pocketrec._C")
+    importlib.import_module(extension)
     return torch.ops.pocketrec_cpu
+
+
+def _extension() -> str | None:
+    """The build for this processor, as torch chooses its own: `ATEN_CPU_CAPABILITY=default` asks for the oldest."""
+    newer = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    names = (["pocketrec._C_avx2"] if newer else []) + ["pocketrec._C"]
+    return next((name for name in names if importlib.util.find_spec(name)), None)
 
 
 @cache

@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from pocketrec.errors import UsageError
 from pocketrec.ops import checks
+from pocketrec.ops.lookup import look_up
 
 
 class Batch(NamedTuple):
@@ -70,7 +71,7 @@ class _Deferred(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(memory, indices, offsets, weights, layout)
         ctx.waiting = waiting
-        return torch.ops.pocketrec.lookup(memory, indices, offsets, weights, layout, width, names)
+        return look_up(memory, indices, offsets, weights, layout, width, names)
 
     @staticmethod
     @once_differentiable

@@ -1,8 +1,9 @@
 """The one op: hash, gather, weigh and pool all features of a batch, and its gradients.
 
-`torch.ops.pocketrec.lookup` checks its arguments in its own body, then calls the fastest kernel there is. `lookup`
-wraps it; `lookup_row_sparse` (row_sparse.py) is the same lookup with a row-sparse gradient, `lookup_deferred`
-(deferred.py) with one that waits for an optimiser fused with the backward.
+`torch.ops.pocketrec.lookup` checks its arguments in its own body, then calls the fastest kernel there is. `lookup` is
+what modules call: compiled or traced, the op; eager, a shorter way to the same functions, because the dispatcher's
+layers of Python cost as much as thousands of rows. `lookup_row_sparse` (row_sparse.py) is the same lookup with a
+row-sparse gradient, `lookup_deferred` (deferred.py) with one that waits for an optimiser fused with the backward.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import Parameter
 
 from pocketrec.ops import checks, reference
 from pocketrec.ops.dispatch import check_backward, check_values, kernel_for
@@ -23,7 +26,7 @@ library.define(
 )
 
 
-def _lookup(
+def look_up(
     memory: Tensor,
     indices: Tensor,
     offsets: Tensor | None,
@@ -33,6 +36,7 @@ def _lookup(
     names: str = "",
     scales: Tensor | None = None,
 ) -> Tensor:
+    """The op's body: no gradient."""
     checks.check_tensors(memory, indices, offsets, weights, layout, scales)
     check_values(memory, indices, offsets, weights, layout, width, names)
     out: Tensor = kernel_for(memory).lookup(memory, indices, offsets, weights, layout, width, scales)
@@ -56,7 +60,7 @@ def _lookup_backward_weights(
 
 
 for _name, _function in (
-    ("lookup", _lookup),
+    ("lookup", look_up),
     ("lookup_backward", _lookup_backward),
     ("lookup_backward_weights", _lookup_backward_weights),
 ):
@@ -90,18 +94,22 @@ def _(grad: Tensor, memory: Tensor, indices: Tensor, offsets: Tensor | None, lay
     return memory.new_empty(indices.shape)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor | None = None) -> None:
     ctx.save_for_backward(*inputs[:5])
 
 
-def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _gradients(ctx: Any, grad: Tensor, for_memory: Any, for_weights: Any) -> tuple[Tensor | None, ...]:
     memory, indices, offsets, weights, layout = ctx.saved_tensors
     grad_memory = grad_weights = None
     if ctx.needs_input_grad[0]:
-        grad_memory = torch.ops.pocketrec.lookup_backward(grad, memory, indices, offsets, weights, layout)
+        grad_memory = for_memory(grad, memory, indices, offsets, weights, layout)
     if ctx.needs_input_grad[3]:
-        grad_weights = torch.ops.pocketrec.lookup_backward_weights(grad, memory, indices, offsets, layout)
+        grad_weights = for_weights(grad, memory, indices, offsets, layout)
     return grad_memory, None, None, grad_weights, None, None, None, None
+
+
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return _gradients(ctx, grad, torch.ops.pocketrec.lookup_backward, torch.ops.pocketrec.lookup_backward_weights)
 
 
 torch.library.register_autograd("pocketrec::lookup", _differentiate, setup_context=_save, lib=library)
@@ -113,6 +121,19 @@ def _refuse_twice(ctx: Any, grad: Tensor) -> Any:
 
 for _name in ("lookup_backward", "lookup_backward_weights"):
     torch.library.register_autograd(f"pocketrec::{_name}", _refuse_twice, lib=library)
+
+
+class _Eager(torch.autograd.Function):
+    # Without `setup_context`, for which torch binds the arguments anew in every call.
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        _save(ctx, inputs)
+        return look_up(*inputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return _gradients(ctx, grads[0], _lookup_backward, _lookup_backward_weights)
 
 
 def lookup(
@@ -145,4 +166,8 @@ def lookup(
     Half precisions are summed in float32 and rounded once. Equivalent to: `pocketrec.ops.reference.lookup`.
     """
     weights = checks.prepare_weights(memory, indices, offsets, weights, layout, scales)
-    return torch.ops.pocketrec.lookup(memory, indices, offsets, weights, layout, width, names, scales)
+    transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    if transformed or type(memory) not in (Tensor, Parameter):
+        return torch.ops.pocketrec.lookup(memory, indices, offsets, weights, layout, width, names, scales)
+    trains = torch.is_grad_enabled() and (memory.requires_grad or (weights is not None and weights.requires_grad))
+    return (_Eager.apply if trains else look_up)(memory, indices, offsets, weights, layout, width, names, scales)

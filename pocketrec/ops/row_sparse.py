@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from pocketrec.ops import checks
 from pocketrec.ops.dispatch import kernel_for
 from pocketrec.ops.layout import FeatureLayout
+from pocketrec.ops.lookup import look_up
 
 
 class _RowSparse(torch.autograd.Function):
@@ -26,7 +27,7 @@ class _RowSparse(torch.autograd.Function):
         names: str,
     ) -> Tensor:
         ctx.save_for_backward(table, indices, offsets, weights, layout)
-        return torch.ops.pocketrec.lookup(table, indices, offsets, weights, layout, width, names)
+        return look_up(table, indices, offsets, weights, layout, width, names)
 
     @staticmethod
     @once_differentiable

@@ -15,7 +15,7 @@ from pocketrec.ops.dispatch import check_backward, is_triton, kernel_for
 from pocketrec.ops.library import BATCH, library
 
 library.define(
-    "lookup_update_(Tensor grad, Tensor(a!) memory, Tensor(b!) scratch, Tensor(c!)? first, Tensor(d!)? second, "
+    "lookup_update_(Tensor grad, Tensor(a!) memory, Tensor(b!)? scratch, Tensor(c!)? first, Tensor(d!)? second, "
     f"{BATCH}, int rule, float[] constants) -> ()"
 )
 
@@ -60,30 +60,29 @@ def step_(memory: Tensor, grad: Tensor, first: Tensor | None, second: Tensor | N
     memory.copy_(w)
 
 
-def new_scratch(memory: Tensor) -> Tensor:
-    """What `lookup_update_` sums a memory's gradient in: zeros before and after each call. As large as the memory."""
+def new_scratch(memory: Tensor) -> Tensor | None:
+    """What `lookup_update_` sums a memory's gradient in, zeros before and after each call; None on CPU: not needed."""
     kernel = kernel_for(memory)
-    if is_triton(kernel):
-        scratch: Tensor = kernel.new_scratch(memory)
-        return scratch
-    return torch.zeros_like(memory, dtype=reference.accumulator(memory.dtype))
+    scratch: Tensor | None = kernel.new_scratch(memory) if is_triton(kernel) else None
+    return scratch
 
 
-def _check(memory: Tensor, scratch: Tensor, states: tuple[Tensor | None, ...], rule: int, constants: Any) -> None:
+def _check(
+    memory: Tensor, scratch: Tensor | None, states: tuple[Tensor | None, ...], rule: int, constants: Any
+) -> None:
     if rule not in set(Update) or len(constants) != len(Constants._fields):
         raise UsageError(f"rule must be one of {list(Update)} with {len(Constants._fields)} constants, got {rule}")
     sums = reference.accumulator(memory.dtype)
     for name, state in zip(("first", "second"), states[:rule], strict=False):
         checks.check_state(memory, name, state, sums, memory.numel())
-    triton = is_triton(kernel_for(memory))
-    dtype, size = (torch.int64, memory.numel() + 1) if triton else (sums, memory.numel())
-    checks.check_state(memory, "scratch", scratch, dtype, size)
+    if is_triton(kernel_for(memory)):
+        checks.check_state(memory, "scratch", scratch, torch.int64, memory.numel() + 1)
 
 
 def _lookup_update_(
     grad: Tensor,
     memory: Tensor,
-    scratch: Tensor,
+    scratch: Tensor | None,
     first: Tensor | None,
     second: Tensor | None,
     indices: Tensor,

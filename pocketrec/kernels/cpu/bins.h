@@ -1,21 +1,21 @@
 // The gradient to the memory, second way: the runs of a tile of ids are sorted into bins by where they lie in the memory,
-// and tasks that own disjoint bins add them up. A bin's runs keep the order of the ids, so every slot's sum has one order:
-// the same bits for any number of tasks, without copies of the memory.
+// and tasks that own disjoint bins add them up, one bin after the other, in sums that stay in the nearest caches. A bin's
+// runs keep the order of the ids, so every slot's sum has one order: the same bits for any number of tasks.
 #pragma once
 #include <algorithm>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "gradient.h"
 #include "stream.h"
-#include "touched.h"
+#include "sums.h"
 
 namespace pocketrec {
 
-constexpr int64_t kTileRuns = 1 << 18;  // sorted at once; fewer for a small memory, which they should not outweigh
+constexpr int64_t kTileRuns = 1 << 20;  // sorted at once; fewer for a small memory, which they should not outweigh
 constexpr int64_t kLeastTileRuns = 1 << 12;
-constexpr int64_t kBinSlots = 1 << 14;
-constexpr int64_t kRunsAhead = 8;
+constexpr int64_t kRunsAhead = 16;
 
 template <class T>
 class Bins {
@@ -24,13 +24,12 @@ class Bins {
     const Bags<T>& bags = gradient.bags;
     int64_t most_runs = 1;  // of one id
     for (int64_t j = 0; j < bags.num_features; ++j) {
-      const Feature& f = bags.features[j];
-      stride_ = std::max(stride_, f.num_chunks());
-      most_runs = std::max(most_runs, f.sign == kPerElement ? f.dim : f.num_chunks());
+      stride_ = std::max(stride_, bags.features[j].num_chunks());
+      most_runs = std::max(most_runs, bags.features[j].num_runs());
     }
-    const int64_t tile_runs = std::min(kTileRuns, std::max(kLeastTileRuns, num_slots * tasks / 8));
+    const int64_t tile_runs = std::min(kTileRuns, std::max(kLeastTileRuns, num_slots * tasks / 4));
     tile_ids_ = std::min(std::max<int64_t>(1, tile_runs / most_runs), bags.num_ids);
-    starts_.resize(tile_ids_ * stride_);
+    starts_.reset(new Start[tile_ids_ * stride_]);
     ends_.resize(num_bins_ * tasks_);
   }
 
@@ -51,7 +50,8 @@ class Bins {
   void make_room() {
     int64_t total = 0;
     for (int64_t& place : ends_) total += std::exchange(place, total);
-    runs_.resize(total);
+    num_runs_ = total;
+    runs_.reset(new Run[total]);
   }
 
   void place_runs(int64_t task) {
@@ -60,69 +60,69 @@ class Bins {
     gradient_.for_each_row(first_id(task), first_id(task + 1), [&](int64_t i, const RowGradient<T>& row) {
       if (!row.feature) return;
       for_each_binned(row, starts_of(i), [&](int64_t bin, int64_t element, int64_t slot, int64_t n, bool negated) {
-        runs_[next[bin]++] = Run{slot, row.grad + element, negated ? -row.factor : row.factor, static_cast<int32_t>(n)};
+        runs_[next[bin]++] = Run{row.grad + element, negated ? -row.factor : row.factor, static_cast<uint16_t>(slot), static_cast<uint16_t>(n)};
       });
     });
   }
 
-  // Calls finish(first slot, last slot) for every bin of the task once its runs are added, while it is still in cache.
-  template <class Finish>
-  void add_runs(int64_t task, SumOf<T>* sums, Touched touched, const Finish& finish) const {
+  // Adds up the bins of a task, each in sums_of(bin), and calls done(sums) for each.
+  template <class SumsOf, class Done>
+  void add_runs(int64_t task, const SumsOf& sums_of, const Done& done) const {
     const int64_t last_bin = first_bin(task + 1), last_run = begin_of(last_bin);
     for (int64_t bin = first_bin(task); bin < last_bin; ++bin) {
+      const Sums<SumOf<T>> sums = sums_of(bin * kBinSlots, std::min((bin + 1) * kBinSlots, num_slots_));
       const int64_t end = begin_of(bin + 1);
       for (int64_t r = begin_of(bin); r < end; ++r) {
-        if (r + kRunsAhead < last_run) {
-          const Run& ahead = runs_[r + kRunsAhead];
-          prefetch(ahead.grad, ahead.length * sizeof(*ahead.grad));
-          prefetch(sums + ahead.slot, ahead.length * sizeof(*sums));
-        }
+        if (r + kRunsAhead < last_run) prefetch(runs_[r + kRunsAhead].grad, runs_[r + kRunsAhead].length * sizeof(OutOf<T>));
         const Run& run = runs_[r];
-        with_chunk(run.length, [&](auto n) { add_scaled(sums + run.slot, run.grad, n, run.factor); });
-        touched.mark(run.slot, run.length);
+        with_chunk(run.length, [&](auto n) { add_scaled(sums.values + run.slot, run.grad, n, run.factor); });
+        sums.touch(run.slot, run.length);
       }
-      finish(bin * kBinSlots, std::min((bin + 1) * kBinSlots, num_slots_));
+      done(sums);
     }
   }
 
  private:
   struct Run {
-    int64_t slot;
     const OutOf<T>* grad;
     SumOf<T> factor;
-    int32_t length;
+    uint16_t slot, length;  // in its bin
   };
 
   int64_t first_id(int64_t task) const { return first_ + count_ * task / tasks_; }
-  Start* starts_of(int64_t id) { return starts_.data() + (id - first_) * stride_; }
+  Start* starts_of(int64_t id) { return starts_.get() + (id - first_) * stride_; }
 
-  int64_t begin_of(int64_t bin) const { return bin < num_bins_ ? ends_[bin * tasks_] : static_cast<int64_t>(runs_.size()); }
+  int64_t begin_of(int64_t bin) const { return bin < num_bins_ ? ends_[bin * tasks_] : num_runs_; }
 
   // The bins are shared out by their runs, so that ids which everyone asks for do not leave the other tasks waiting.
   int64_t first_bin(int64_t task) const {
-    const int64_t wanted = static_cast<int64_t>(runs_.size()) * task / tasks_;
+    const int64_t wanted = num_runs_ * task / tasks_;
     int64_t bin = task == tasks_ ? num_bins_ : 0;
     while (bin < num_bins_ && begin_of(bin) < wanted) ++bin;
     return bin;
   }
 
-  // Calls body(bin, element, slot, length, negated) for each run of a row, split where a bin ends.
+  // Calls body(bin, element, slot in the bin, length, negated) for each run of a row, split where a bin ends.
   template <class Body>
   void for_each_binned(const RowGradient<T>& row, const Start* starts, const Body& body) const {
-    for_each_run(*row.feature, row.id, starts, 0, row.feature->dim, [&](int64_t element, int64_t slot, int64_t n, bool negated) {
+    const Feature& f = *row.feature;
+    const auto split = [&](int64_t element, int64_t slot, int64_t n, bool negated) {
       while (n > 0) {
-        const int64_t bin = slot / kBinSlots, length = std::min(n, (bin + 1) * kBinSlots - slot);
-        body(bin, element, slot, length, negated);
+        const int64_t in_bin = slot & (kBinSlots - 1), length = std::min(n, kBinSlots - in_bin);
+        body(slot >> kBinBits, element, in_bin, length, negated);
         element += length, slot += length, n -= length;
       }
-    });
+    };
+    if (f.sign == kPerElement) return for_each_run(f, row.id, starts, 0, f.dim, split);
+    for (int64_t element = 0; element < f.dim; element += f.chunk, ++starts) runs_of_chunk(f, *starts, element, std::min(f.chunk, f.dim - element), split);
   }
 
   const Gradient<T>& gradient_;
   int64_t num_slots_, num_bins_, tasks_, stride_ = 1, tile_ids_ = 0, first_ = 0, count_ = 0;
-  std::vector<Start> starts_;
+  int64_t num_runs_ = 0;
   std::vector<int64_t> ends_;  // of each (bin, task): its number of runs, then where they are put
-  std::vector<Run> runs_;
+  std::unique_ptr<Start[]> starts_;
+  std::unique_ptr<Run[]> runs_;
 };
 
 }  // namespace pocketrec

@@ -3,19 +3,17 @@
 #pragma once
 #include "gradient.h"
 #include "ring.h"
-#include "touched.h"
 
 namespace pocketrec {
 
 template <class T>
-void add_rows(const Gradient<T>& gradient, int64_t first, int64_t last, SumOf<T>* sums, Touched touched) {
+void add_rows(const Gradient<T>& gradient, int64_t first, int64_t last, SumOf<T>* sums) {
   using Row = RowGradient<T>;
   Ring<Row, SumOf<T>> ring(sums);
   const auto leave = [&](const Segment<Row>& segment) {
     const Row& row = segment.payload;
     segment.for_each_run([&](int64_t element, int64_t slot, auto n, bool negated) {
       add_scaled(sums + slot, row.grad + element, n, negated ? -row.factor : row.factor);
-      touched.mark(slot, n);
     });
   };
   gradient.for_each_row(first, last, [&](int64_t, const Row& row) {

@@ -18,7 +18,14 @@ inline uint64_t scale(uint64_t hashed, uint64_t n) { return ((hashed >> 32) * n)
 
 // The part of the mixing hash that all chunks of a row share.
 inline uint64_t mixing_row(uint64_t id, uint64_t key) { return mix64(id * kIdStep + key); }
-inline uint64_t mixing_chunk(uint64_t row, uint64_t chunk) { return mix64(row + chunk * kChunkStep); }
+inline uint64_t mixing_chunk(uint64_t row, uint64_t chunk) {
+  uint64_t hashed = mix64(row + chunk * kChunkStep);
+#if defined(__AVX2__) && defined(__GNUC__)
+  // Keeps compilers from hashing four chunks at once: AVX2 has no product of 64 bits, and emulating it is slower.
+  __asm__("" : "+r"(hashed));
+#endif
+  return hashed;
+}
 
 // The parts of the linear hash that depend on the id and on the chunk (or, for signs, the element).
 inline uint64_t linear_row(uint64_t id, uint64_t constant, uint64_t id_factor) {

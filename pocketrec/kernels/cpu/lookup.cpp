@@ -51,7 +51,7 @@ STABLE_TORCH_LIBRARY(pocketrec_cpu, m) {
   m.def("lookup_backward(Tensor grad, Tensor memory, " POCKETREC_BATCH ") -> Tensor");
   m.def("lookup_backward_rows(Tensor grad, Tensor memory, " POCKETREC_BATCH ", int dim) -> Tensor");
   m.def("lookup_backward_weights(Tensor grad, Tensor memory, Tensor indices, Tensor? offsets, Tensor layout) -> Tensor");
-  m.def("lookup_update_(Tensor grad, Tensor(a!) memory, Tensor(b!) scratch, Tensor(c!)? first, Tensor(d!)? second, " POCKETREC_BATCH ", int rule, float[] constants) -> ()");
+  m.def("lookup_update_(Tensor grad, Tensor(a!) memory, Tensor(b!)? scratch, Tensor(c!)? first, Tensor(d!)? second, " POCKETREC_BATCH ", int rule, float[] constants) -> ()");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(pocketrec_cpu, CPU, m) {
@@ -59,8 +59,10 @@ STABLE_TORCH_LIBRARY_IMPL(pocketrec_cpu, CPU, m) {
   m.impl("lookup", TORCH_BOX(&pocketrec::lookup));
 }
 
-// Importing pocketrec._C loads the library, which registers the ops; the module itself is empty.
-extern "C" PyMODINIT_FUNC PyInit__C() {
-  static PyModuleDef module = {PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+// Importing the extension loads the library, which registers the ops; the module itself is empty.
+#define POCKETREC_JOIN(A, B) A##B
+#define POCKETREC_INIT(NAME) POCKETREC_JOIN(PyInit_, NAME)
+extern "C" PyMODINIT_FUNC POCKETREC_INIT(TORCH_EXTENSION_NAME)() {
+  static PyModuleDef module = {PyModuleDef_HEAD_INIT, "kernel", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
   return PyModule_Create(&module);
 }

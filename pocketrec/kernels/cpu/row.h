@@ -21,6 +21,8 @@ struct Feature {
 
   // Rows are shorter than 2^31: the short division is several times faster, and this one is asked for every row.
   int64_t num_chunks() const { return chunk >= dim ? 1 : (static_cast<uint32_t>(dim) + static_cast<uint32_t>(chunk) - 1) / static_cast<uint32_t>(chunk); }
+  // Of one row, those that wrap counted once.
+  int64_t num_runs() const { return sign == kPerElement ? dim : num_chunks(); }
 };
 constexpr int64_t kLayoutWidth = 18;
 static_assert(sizeof(Feature) == kLayoutWidth * sizeof(int64_t), "Feature mirrors a layout row");

@@ -2,7 +2,9 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
-#if defined(__SSE2__)
+#if defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
@@ -22,6 +24,14 @@ inline void prefetch(const void* address, int64_t bytes) {
 }
 
 inline void stream_copy(void* to, const void* from, int64_t bytes) {
+#if defined(__AVX2__)
+  if (reinterpret_cast<uintptr_t>(to) % 32 == 0 && bytes % 32 == 0) {
+    auto* target = static_cast<__m256i*>(to);
+    const auto* source = static_cast<const __m256i*>(from);
+    for (int64_t i = 0; i < bytes / 32; ++i) _mm256_stream_si256(target + i, _mm256_loadu_si256(source + i));
+    return;
+  }
+#endif
 #if defined(__SSE2__)
   if (reinterpret_cast<uintptr_t>(to) % 16 == 0 && bytes % 16 == 0) {
     auto* target = static_cast<__m128i*>(to);

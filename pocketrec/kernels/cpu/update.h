@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "slots.h"
-#include "touched.h"
+#include "sums.h"
 
 namespace pocketrec {
 
@@ -49,21 +49,19 @@ struct Adam {
   }
 };
 
-// Steps slots [lo, hi), both whole blocks or the memory's end, and leaves their sums zero. Where a slot without a gradient
-// would stay as it is (`idle`), blocks that were not touched are passed over.
+// Steps the slots that `sums` are of. Where a slot without a gradient would stay as it is (`idle`), blocks that were not
+// touched are passed over.
 template <class T, class Step>
-void update(const Step& step, SumOf<T> weight_decay, bool idle, T* memory, SumOf<T>* sums, Touched touched, SumOf<T>* first, SumOf<T>* second, int64_t lo, int64_t hi) {
-  for (int64_t begin = lo; begin < hi; begin += kTouchBlock) {
-    if (idle && !touched.flags[begin / kTouchBlock]) continue;
-    const int64_t end = std::min(begin + kTouchBlock, hi);
-    for (int64_t s = begin; s < end; ++s) {
-      const SumOf<T> w = static_cast<SumOf<T>>(memory[s]), g = sums[s] + weight_decay * w;
+void update(const Step& step, SumOf<T> weight_decay, bool idle, T* memory, const Sums<SumOf<T>>& sums, SumOf<T>* first, SumOf<T>* second) {
+  sums.for_each_block(idle, [&](int64_t offset, int64_t end) {
+    for (int64_t i = offset; i < end; ++i) {
+      const int64_t s = sums.first + i;
+      const SumOf<T> w = static_cast<SumOf<T>>(memory[s]), g = sums.values[i] + weight_decay * w;
       if constexpr (Step::kStates == 0) memory[s] = static_cast<T>(step(w, g));
       if constexpr (Step::kStates == 1) memory[s] = static_cast<T>(step(w, g, first[s]));
       if constexpr (Step::kStates == 2) memory[s] = static_cast<T>(step(w, g, first[s], second[s]));
-      sums[s] = 0;
     }
-  }
+  });
 }
 
 }  // namespace pocketrec
