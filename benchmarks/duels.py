@@ -56,6 +56,8 @@ def table(options: Options) -> Iterator[Row]:
     flat = peers.full_table(num_bytes)
     for setting in _settings(options):
         tasks = _against_table(setting, flat, num_bytes, (128, 32))
+        aligned = ours.robe(setting, setting.rows_in(num_bytes), 32, align=16)
+        tasks["robe Z=32 align=16"] = _over(_by_sample(setting, setting.rows_in(num_bytes)), aligned)
         yield from _compare("forward", setting, tasks, options.rounds)
 
 
@@ -164,9 +166,9 @@ def _grid_cells(setting: Setting, flat: Tensor, num_bytes: float, chunks: Sequen
     copy = copy_task(setting.outputs)
     bags = [(ids, offsets, weights) for ids in batches]
     # One chunk size at a time: the largest memories take 1 GB, and as much again to be trained.
-    for size in chunks:
-        name = f"robe Z={size}"
-        embeddings = ours.robe(setting, num_embeddings, size)
+    for size, align in [(size, 1) for size in chunks] + [(16, 16)]:
+        name = f"robe Z={size}" + (f" align={align}" if align > 1 else "")
+        embeddings = ours.robe(setting, num_embeddings, size, align)
         look_ups: dict[str, Task] = {"copy": copy, peer: _over(rows_of_whole, read), name: _over(bags, embeddings)}
         with torch.no_grad():
             yield from compare("grid forward", setting, look_ups, rounds)

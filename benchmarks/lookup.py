@@ -63,7 +63,7 @@ def _start(duel: str, arguments: list[str]) -> None:
             # Libraries print to the standard output too; only a row is a JSON list.
             if line.startswith('["'):
                 row = Row(*json.loads(line))
-                record(row.benchmark, row.shape, "cpu", row.unit, row.values)
+                record(row.benchmark, row.shape, "cpu", row.unit, row.values, row.conditions)
     if process.returncode:
         raise SystemExit(f"{duel} failed with exit code {process.returncode}")
 

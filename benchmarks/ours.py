@@ -19,10 +19,10 @@ TORCH_OPTIMIZERS: dict[str, Any] = {"sgd": torch.optim.SGD, "adagrad": torch.opt
 FUSED_OPTIMIZERS: dict[str, Any] = {"sgd": optim.SGD, "adagrad": optim.Adagrad}
 
 
-def robe(setting: Setting, num_embeddings: int, chunk: int) -> EmbeddingBagCollection:
-    """`setting.features` tables of `num_embeddings` rows each, ROBE-`chunk`."""
+def robe(setting: Setting, num_embeddings: int, chunk: int, align: int = 1) -> EmbeddingBagCollection:
+    """`setting.features` tables of `num_embeddings` rows each, ROBE-`chunk`; `align=16` starts chunks at cache lines."""
     tables = [Table(f"feature_{i}", num_embeddings, setting.dim) for i in range(setting.features)]
-    return EmbeddingBagCollection(tables, Robe(chunk_size=chunk), memory_size=setting.memory)
+    return EmbeddingBagCollection(tables, Robe(chunk_size=chunk, align=align), memory_size=setting.memory)
 
 
 def arms(name: str, embeddings: EmbeddingBagCollection, kind: str) -> dict[str, Arm]:

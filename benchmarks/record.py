@@ -18,11 +18,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 RESULTS = Path(os.environ.get("POCKETREC_RESULTS", Path(__file__).parent / "results.csv"))
-COLUMNS = ("date", "commit", "machine", "versions", "benchmark", "shape", "backend", "unit", "min", "median", "max")
+COLUMNS = (
+    "date",
+    "commit",
+    "machine",
+    "versions",
+    "benchmark",
+    "shape",
+    "backend",
+    "unit",
+    "min",
+    "median",
+    "max",
+    "conditions",
+)
 _PACKAGES = ("torch", "triton", "numpy", "polars", "fbgemm-gpu-cpu")
 
 
-def record(benchmark: str, shape: str, backend: str, unit: str, values: Sequence[float]) -> None:
+def record(benchmark: str, shape: str, backend: str, unit: str, values: Sequence[float], conditions: str = "") -> None:
     """Append one row with the least, the middle and the greatest of `values`, and print it."""
     row = {
         "date": today(),
@@ -36,6 +49,7 @@ def record(benchmark: str, shape: str, backend: str, unit: str, values: Sequence
         "min": f"{min(values):.6g}",
         "median": f"{statistics.median(values):.6g}",
         "max": f"{max(values):.6g}",
+        "conditions": conditions,
     }
     new = not RESULTS.exists()
     with RESULTS.open("a", newline="") as file:
@@ -43,7 +57,7 @@ def record(benchmark: str, shape: str, backend: str, unit: str, values: Sequence
         if new:
             writer.writeheader()
         writer.writerow(row)
-    print(f"{benchmark} [{shape}] {row['median']} {unit} (min {row['min']}, max {row['max']})")
+    print(f"{benchmark} [{shape}] {row['median']} {unit} (min {row['min']}, max {row['max']}) {conditions}".rstrip())
 
 
 def today() -> str:

@@ -18,6 +18,7 @@ class Row(NamedTuple):
     shape: str
     unit: str
     values: list[float]
+    conditions: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,17 +58,13 @@ def compare(benchmark: str, setting: Setting, tasks: Mapping[str, Task], rounds:
 
     Ours are the tasks whose name starts with "robe"; "copy" is the unit. Ratios are taken round by round.
     """
-    seconds = in_turns(tasks, rounds)
-    rows = [Row(benchmark, f"{name} | {setting}", "ms", [1e3 * s for s in seconds[name]]) for name in tasks]
-    for name in tasks:
-        if name != "copy":
-            rows.append(Row(benchmark, f"{name} | {setting}", "x copy", _ratios(seconds[name], seconds["copy"])))
+    seconds, conditions = in_turns(tasks, rounds)
+    told = [(name, "ms", [1e3 * s for s in seconds[name]]) for name in tasks]
+    told += [(name, "x copy", _ratios(seconds[name], seconds["copy"])) for name in tasks if name != "copy"]
     ours = [name for name in tasks if name.startswith(OURS)]
-    for peer in tasks.keys() - set(ours) - {"copy"}:
-        for own in ours:
-            ratios = _ratios(seconds[peer], seconds[own])
-            rows.append(Row(benchmark, f"{peer} / {own} | {setting}", "x faster", ratios))
-    return rows
+    peers = [name for name in tasks if name not in ours and name != "copy"]
+    told += [(f"{p} / {own}", "x faster", _ratios(seconds[p], seconds[own])) for p in peers for own in ours]
+    return [Row(benchmark, f"{name} | {setting}", unit, values, conditions) for name, unit, values in told]
 
 
 def _ratios(above: list[float], below: list[float]) -> list[float]:

@@ -77,19 +77,22 @@ def main() -> None:
         arms = {FULL: (full, _row_sparse(full, kind))} | ours.arms(f"ROBE {COMPRESSION}x", robe, kind)
         for ids in options.ids:
             batches = list(_batches(ids))
-            measured = _measure(arms, kind, batches, rounds=10 if options.short else 60)
-            _record(measured, f"kaggle preset, {kind}, {ids} ids, batch {BATCH}, {options.threads} threads")
+            measured, conditions = _measure(arms, kind, batches, rounds=10 if options.short else 60)
+            _record(measured, conditions, f"kaggle preset, {kind}, {ids} ids, batch {BATCH}, {options.threads} threads")
 
 
-def _record(measured: dict[str, Parts], shape: str) -> None:
+def _record(measured: dict[str, Parts], conditions: str, shape: str) -> None:
+    def tell(benchmark: str, name: str, unit: str, values: list[float]) -> None:
+        record(benchmark, f"{name} | {shape}", "cpu", unit, values, conditions)
+
     for name, parts in measured.items():
-        record("training step", f"{name} | {shape}", "cpu", "samples/s", [BATCH / seconds for seconds in parts.step])
+        tell("training step", name, "samples/s", [BATCH / seconds for seconds in parts.step])
         named = {"embedding forward": parts.forward, "embedding backward and update": parts.backward}
         for part, seconds in (named | {"dense": parts.dense}).items():
-            record(f"{part} share of step", f"{name} | {shape}", "cpu", "ratio", _ratios(seconds, parts.step))
+            tell(f"{part} share of step", name, "ratio", _ratios(seconds, parts.step))
         if name != FULL:
             speed_up = _ratios(measured[FULL].step, parts.step)
-            record("step speed-up", f"{FULL} / {name} | {shape}", "cpu", "ratio", speed_up)
+            tell("step speed-up", f"{FULL} / {name}", "ratio", speed_up)
 
 
 def _measure(
@@ -97,15 +100,15 @@ def _measure(
     kind: str,
     batches: list[Batch],
     rounds: int,
-) -> dict[str, Parts]:
+) -> tuple[dict[str, Parts], str]:
     stamps: dict[str, list[tuple[float, ...]]] = {name: [] for name in arms}
     tasks = {name: _step(*arm, kind, batches, stamps[name].append) for name, arm in arms.items()}
-    in_turns(tasks, rounds)
+    conditions = in_turns(tasks, rounds).conditions
     measured = {}
     for name, stamped in stamps.items():
         forward, dense, backward = zip(*((b - a, c - b, d - c) for a, b, c, d in stamped[-rounds:]), strict=True)
         measured[name] = Parts(list(forward), list(dense), list(backward))
-    return measured
+    return measured, conditions
 
 
 def _step(

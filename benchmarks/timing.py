@@ -5,26 +5,38 @@ from __future__ import annotations
 import gc
 import random
 import resource
-import sys
+import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
+from cores import nanoseconds_apart
 
 Task = Callable[[int], object]
 """Does its work with the inputs of the round it is given."""
 
 
-def in_turns(tasks: Mapping[str, Task], rounds: int, warm_up: int = 3) -> dict[str, list[float]]:
-    """Seconds of each task in each round, after a warm-up.
+class Measured(NamedTuple):
+    """What `in_turns` measured, and under which conditions."""
+
+    seconds: dict[str, list[float]]
+    """Of each task in each round."""
+    conditions: str
+
+
+def in_turns(tasks: Mapping[str, Task], rounds: int, warm_up: int = 3) -> Measured:
+    """Times each task in each round, after a warm-up.
 
     The order is shuffled every round: a task inherits its caches from whichever ran before it.
     """
     names, order = list(tasks), random.Random(0)
-    interrupted = _interruptions()
     seconds: dict[str, list[float]] = {name: [] for name in names}
+    distances = []
     gc.disable()
     for round_number in range(-warm_up, rounds):
+        if round_number == 0:
+            began, interrupted = time.perf_counter(), _interruptions()
         order.shuffle(names)
         for name in names:
             started = time.perf_counter()
@@ -33,9 +45,10 @@ def in_turns(tasks: Mapping[str, Task], rounds: int, warm_up: int = 3) -> dict[s
             del kept
             if round_number >= 0:
                 seconds[name].append(elapsed)
+        distances.append(nanoseconds_apart())
     gc.enable()
-    _warn_if_disturbed(_interruptions() - interrupted, sum(map(sum, seconds.values())))
-    return seconds
+    rate = (_interruptions() - interrupted) / (time.perf_counter() - began)
+    return Measured(seconds, _conditions([d for d in distances if d is not None], rate))
 
 
 def _interruptions() -> int:
@@ -43,11 +56,15 @@ def _interruptions() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
-def _warn_if_disturbed(interruptions: int, seconds: float) -> None:
+def _conditions(distances: list[float], interruptions: float) -> str:
     """Where threads wait for each other, a busy processor costs whole time slices at every loop, and some peers have
     hundreds of loops: FBGEMM was seen 40 times slower."""
-    if interruptions > 150 * seconds:
-        print(f"disturbed: {interruptions / seconds:.0f} interruptions a second; measure again", file=sys.stderr)
+    told = []
+    if distances:
+        told.append(f"cores {statistics.median(distances):.0f} ns apart ({min(distances):.0f} to {max(distances):.0f})")
+    if interruptions > 150:
+        told.append(f"disturbed: {interruptions:.0f} interruptions a second")
+    return "; ".join(told)
 
 
 def copy_task(num_elements: int) -> Task:
