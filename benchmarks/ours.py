@@ -20,7 +20,7 @@ FUSED_OPTIMIZERS: dict[str, Any] = {"sgd": optim.SGD, "adagrad": optim.Adagrad}
 
 
 def robe(setting: Setting, num_embeddings: int, chunk: int, align: int = 1) -> EmbeddingBagCollection:
-    """`setting.features` tables of `num_embeddings` rows each, ROBE-`chunk`; `align=16` starts chunks at cache lines."""
+    """`setting.features` tables of `num_embeddings` rows, ROBE-`chunk`; `align=16`: chunks start on cache lines."""
     tables = [Table(f"feature_{i}", num_embeddings, setting.dim) for i in range(setting.features)]
     return EmbeddingBagCollection(tables, Robe(chunk_size=chunk, align=align), memory_size=setting.memory)
 
