@@ -7,6 +7,7 @@
 #include "bins.h"
 #include "copies.h"
 #include "maximum.h"
+#include "pages.h"
 #include "sums.h"
 #include "tensors.h"
 
@@ -74,17 +75,17 @@ void add_in_bins(const Gradient<T>& gradient, int64_t num_slots, int64_t tasks, 
     for_tasks(tasks, [&](int64_t task) {
       std::vector<Sum> values(kBinSlots);
       std::vector<uint8_t> touched(kBinSlots / kTouchBlock);
-      bins.add_runs(task, [&](int64_t lo, int64_t hi) { return Sums<Sum>{lo, hi, values.data(), touched.data()}; },
+      bins.add_runs(task, false, [&](int64_t lo, int64_t hi) { return Sums<Sum>{lo, hi, values.data(), touched.data()}; },
                     [&](const Sums<Sum>& sums) { finish(sums), sums.clear(); });
     });
     return;
   }
-  std::vector<Sum> values(num_slots);
+  const Zeros<Sum> values = zeros<Sum>(num_slots);
   std::vector<uint8_t> touched((num_slots + kTouchBlock - 1) / kTouchBlock);
-  const auto sums_of = [&](int64_t lo, int64_t hi) { return Sums<Sum>{lo, hi, values.data() + lo, touched.data() + lo / kTouchBlock}; };
+  const auto sums_of = [&](int64_t lo, int64_t hi) { return Sums<Sum>{lo, hi, values.get() + lo, touched.data() + lo / kTouchBlock}; };
   for (int64_t tile = 0; tile < num_ids; tile += bins.tile_ids()) {
     sort(tile, std::min(bins.tile_ids(), num_ids - tile));
-    for_tasks(tasks, [&](int64_t task) { bins.add_runs(task, sums_of, [](const Sums<Sum>&) {}); });
+    for_tasks(tasks, [&](int64_t task) { bins.add_runs(task, true, sums_of, [](const Sums<Sum>&) {}); });
   }
   for_slots(num_slots, [&](int64_t lo, int64_t hi) { finish(sums_of(lo, hi)); });
 }

@@ -13,8 +13,9 @@
 
 namespace pocketrec {
 
-constexpr int64_t kTileRuns = 1 << 20;  // sorted at once; fewer for a small memory, which they should not outweigh
-constexpr int64_t kLeastTileRuns = 1 << 12;
+constexpr int64_t kLeastTileRuns = 1 << 12;     // sorted at once
+constexpr int64_t kMostTinyTileRuns = 1 << 22;  // the same where a run is hardly longer than what is noted of it
+constexpr int64_t kTinyRun = 4;                 // elements
 constexpr int64_t kRunsAhead = 16;
 
 template <class T>
@@ -22,12 +23,15 @@ class Bins {
  public:
   Bins(const Gradient<T>& gradient, int64_t num_slots, int64_t tasks) : gradient_(gradient), num_slots_(num_slots), num_bins_((num_slots + kBinSlots - 1) / kBinSlots), tasks_(tasks) {
     const Bags<T>& bags = gradient.bags;
-    int64_t most_runs = 1;  // of one id
+    int64_t most_runs = 1, longest = 1;  // of one id
     for (int64_t j = 0; j < bags.num_features; ++j) {
       stride_ = std::max(stride_, bags.features[j].num_chunks());
       most_runs = std::max(most_runs, bags.features[j].num_runs());
+      longest = std::max(longest, bags.features[j].dim);
     }
-    const int64_t tile_runs = std::min(kTileRuns, std::max(kLeastTileRuns, num_slots * tasks / 4));
+    // What is noted of all runs at once should not outweigh a memory a task.
+    int64_t tile_runs = std::max(kLeastTileRuns, num_slots * tasks / 4);
+    if (most_runs * kTinyRun > longest) tile_runs = std::min(tile_runs, kMostTinyTileRuns);
     tile_ids_ = std::min(std::max<int64_t>(1, tile_runs / most_runs), bags.num_ids);
     starts_.reset(new Start[tile_ids_ * stride_]);
     ends_.resize(num_bins_ * tasks_);
@@ -65,15 +69,17 @@ class Bins {
     });
   }
 
-  // Adds up the bins of a task, each in sums_of(bin), and calls done(sums) for each.
+  // Adds up the bins of a task, each in sums_of(first slot, last slot), and calls done(sums) for each.
   template <class SumsOf, class Done>
-  void add_runs(int64_t task, const SumsOf& sums_of, const Done& done) const {
+  void add_runs(int64_t task, bool sums_are_far, const SumsOf& sums_of, const Done& done) const {
     const int64_t last_bin = first_bin(task + 1), last_run = begin_of(last_bin);
     for (int64_t bin = first_bin(task); bin < last_bin; ++bin) {
       const Sums<SumOf<T>> sums = sums_of(bin * kBinSlots, std::min((bin + 1) * kBinSlots, num_slots_));
       const int64_t end = begin_of(bin + 1);
+      if (sums_are_far) for (int64_t r = begin_of(bin); r < std::min(begin_of(bin) + kRunsAhead, end); ++r) prefetch(sums.values + runs_[r].slot, 1);
       for (int64_t r = begin_of(bin); r < end; ++r) {
         if (r + kRunsAhead < last_run) prefetch(runs_[r + kRunsAhead].grad, runs_[r + kRunsAhead].length * sizeof(OutOf<T>));
+        if (sums_are_far && r + kRunsAhead < end) prefetch(sums.values + runs_[r + kRunsAhead].slot, 1);
         const Run& run = runs_[r];
         with_chunk(run.length, [&](auto n) { add_scaled(sums.values + run.slot, run.grad, n, run.factor); });
         sums.touch(run.slot, run.length);
