@@ -8,10 +8,11 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
-# Python's own flags bring -fwrapv, which costs the lookup a tenth of its speed; the kernel has no signed overflow.
+# Python's own flags bring -fwrapv, which costs the lookup a tenth of its speed (the kernel has no signed overflow), and
+# -g, which makes libraries seven times as large. Without contracted multiply-adds all builds give the same bits.
 OPTIMISE = ["-O3", "-fno-wrapv", "-fno-math-errno", "-ffp-contract=off", "-g0"]
 # The same sources again, loaded where torch takes its own AVX2 paths (pocketrec/kernels): faster, and the same bits.
-AVX2 = ["-mavx2", "-mf16c", "-DCPU_CAPABILITY_AVX2"]
+AVX2 = ["-mavx2", "-mf16c", "-DCPU_CAPABILITY_AVX2", "-DPOCKETREC_OPS=pocketrec_cpu_avx2"]
 # `make sanitize` builds the kernel with these.
 SANITIZE = os.environ.get("POCKETREC_SANITIZE", "").split()
 
@@ -25,19 +26,20 @@ def extensions() -> tuple[list, type]:
         return [], build_ext
     from torch.utils.cpp_extension import BuildExtension, CppExtension
 
-    kernels = [_kernel(CppExtension, "pocketrec._C", [])]
+    kernels = [_kernel(CppExtension, "pocketrec._C", "pocketrec/kernels/cpu", [])]
     if platform.machine().lower() in ("x86_64", "amd64"):
-        kernels.append(_kernel(CppExtension, "pocketrec._C_avx2", AVX2))
+        kernels.append(_kernel(CppExtension, "pocketrec._C_avx2", "pocketrec/kernels/cpu/avx2", AVX2))
     return kernels, BuildExtension.with_options(use_ninja=False)
 
 
-def _kernel(extension: type, name: str, flags: list[str]) -> object:
+def _kernel(extension: type, name: str, folder: str, flags: list[str]) -> object:
+    # Each has source files of its own: objects are named after them, and two builds would share, and mix, one set.
     kernel = extension(
         name,
-        ["pocketrec/kernels/cpu/lookup.cpp", "pocketrec/kernels/cpu/backward.cpp"],
+        [f"{folder}/lookup.cpp", f"{folder}/backward.cpp"],
         extra_compile_args=[*OPTIMISE, *flags, "-std=c++17", "-DTORCH_TARGET_VERSION=0x020b000000000000", *SANITIZE],
         extra_link_args=SANITIZE,
-        depends=[str(header) for header in Path("pocketrec/kernels/cpu").glob("*.h")],
+        depends=[str(header) for header in Path("pocketrec/kernels/cpu").glob("*.*")],
         py_limited_api=True,
     )
     kernel.optional = True

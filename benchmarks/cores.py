@@ -24,12 +24,12 @@ double one_way_ns(long trips) {
   {
     const long me = omp_get_thread_num();
     double began = 0;
-    for (long i = 0; i < trips + 100; ++i) {
+    for (long i = 0; omp_get_num_threads() == 2 && i < trips + 100; ++i) {
       if (i == 100) began = omp_get_wtime();
       while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != 2 * i + me) {}
       __atomic_store_n(&turn, 2 * i + me + 1, __ATOMIC_RELEASE);
     }
-    if (me == 0) seconds = omp_get_wtime() - began;
+    if (me == 0 && omp_get_num_threads() == 2) seconds = omp_get_wtime() - began;
   }
   return seconds * 1e9 / (2 * trips);
 }
@@ -39,7 +39,7 @@ double one_way_ns(long trips) {
 def nanoseconds_apart() -> float | None:
     """One way, measured now on torch's own threads; None without a C compiler."""
     function = _compiled()
-    return None if function is None else float(function(_ROUND_TRIPS))
+    return None if function is None else float(function(_ROUND_TRIPS)) or None
 
 
 @cache

@@ -17,12 +17,16 @@ from torch import Tensor
 
 def extra_memory(options: Options) -> Iterator[Row]:
     """Peak extra bytes of each pass, as a multiple of (memory's bytes x threads); the goal is 2."""
-    setting = Setting(threads=options.threads)
+    for memory in (2_500_000, 4_000_000):  # the gradient is summed in copies of the first, in bins of the second
+        yield from _of_memory(Setting(threads=options.threads, memory=memory))
+
+
+def _of_memory(setting: Setting) -> Iterator[Row]:
     num_embeddings = setting.rows_in(10 * GB)
     ids = draw("uniform", num_embeddings, setting.batch * setting.features).view(setting.batch, setting.features)
     grad = torch.randn(setting.batch, setting.features, setting.dim)
     unit = 4 * setting.memory * setting.threads
-    for chunk in (1, 128):
+    for chunk in (1, 4, 128):
         embeddings = ours.robe(setting, num_embeddings, chunk)
         for name, extra in _passes(embeddings, f"robe Z={chunk}", ids, grad):
             yield Row("extra memory", f"{name} | {setting}", "x memory x threads", [extra / unit])

@@ -34,6 +34,7 @@ def in_turns(tasks: Mapping[str, Task], rounds: int, warm_up: int = 3) -> Measur
     seconds: dict[str, list[float]] = {name: [] for name in names}
     distances = []
     gc.disable()
+    began, interrupted = time.perf_counter(), _interruptions()
     for round_number in range(-warm_up, rounds):
         if round_number == 0:
             began, interrupted = time.perf_counter(), _interruptions()
@@ -45,7 +46,8 @@ def in_turns(tasks: Mapping[str, Task], rounds: int, warm_up: int = 3) -> Measur
             del kept
             if round_number >= 0:
                 seconds[name].append(elapsed)
-        distances.append(nanoseconds_apart())
+        if round_number >= 0:
+            distances.append(nanoseconds_apart())
     gc.enable()
     rate = (_interruptions() - interrupted) / (time.perf_counter() - began)
     return Measured(seconds, _conditions([d for d in distances if d is not None], rate))

@@ -40,7 +40,7 @@ class _Fused(torch.optim.Optimizer):
             _check_number(name, value)
         self._owners = _owners(embeddings)
         self._waiting: dict[int, Waiting] = {}
-        self._scratch: dict[Any, Tensor | None] = {}
+        self._scratch: dict[int, tuple[Any, Tensor | None]] = {}
         memories: list[nn.Parameter] = []
         for owner in self._owners:
             memory = owner.get_parameter("memory")
@@ -94,10 +94,11 @@ class _Fused(torch.optim.Optimizer):
         return [state[name] for name in self._state_names]
 
     def _scratch_of(self, memory: Tensor) -> Tensor | None:
-        key = id(memory), memory.numel(), memory.device
-        if key not in self._scratch:
-            self._scratch[key] = ops.new_scratch(memory)
-        return self._scratch[key]
+        serves, scratch = self._scratch.get(id(memory), (None, None))
+        if serves != (memory.numel(), memory.device):
+            scratch = ops.new_scratch(memory)
+            self._scratch[id(memory)] = (memory.numel(), memory.device), scratch
+        return scratch
 
     def _check_alone(self) -> None:
         distributed = torch.distributed

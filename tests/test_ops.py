@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 
@@ -471,42 +470,3 @@ def test_without_the_kernel_the_reference_serves_the_same_results():
     module = EmbeddingBag(100, 8, mode="sum", memory_size=64, sharing=Robe(4))
     module.memory.data = torch.arange(64.0)
     assert out.strip() == f"{module(torch.tensor([[1, 99]])).tolist()} 16.0"
-
-
-ALL_KERNELS = """
-import hashlib, sys
-import numpy as np, torch
-from pocketrec import ops
-from pocketrec.embedding import EmbeddingBagCollection
-from pocketrec.kernels import cpu
-from pocketrec.sharing import Robe, Table
-
-random = np.random.default_rng(0)  # torch's own draws follow the processor
-digest = hashlib.sha256()
-for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
-    for chunk, slots in ((128, 2_000_003), (5, 4001)):
-        module = EmbeddingBagCollection([Table("t", 9999, 200)], Robe(chunk), memory_size=slots, dtype=dtype)
-        ids = torch.from_numpy(random.integers(0, 9999, (3000, 1)))
-        memory, weights = (torch.from_numpy(random.random(n)).to(dtype) for n in (slots, 3000))
-        out = ops.lookup(memory, ids, None, None, module.layout, 200)
-        grad = torch.ops.pocketrec.lookup_backward(out, memory, ids, None, None, module.layout)
-        offsets = torch.arange(0, 3001, 3)
-        bags = ops.lookup(memory, ids.view(-1), offsets, weights, module.layout, 200)
-        for result in (out, grad, bags):
-            digest.update(result.view(torch.uint8).numpy().tobytes())
-cpu()
-print(*(name for name in sys.modules if name.startswith("pocketrec._C")), digest.hexdigest())
-"""
-
-
-@needs_kernel
-@pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="this processor runs one build only")
-def test_the_builds_for_old_and_new_processors_give_the_same_bits():
-    """A contracted multiply-add, or a reordered sum, would make a model depend on the machine that serves it."""
-    runs = [
-        subprocess.run([sys.executable, "-c", ALL_KERNELS], env=env, capture_output=True, text=True, check=True).stdout
-        for env in (os.environ, os.environ | {"ATEN_CPU_CAPABILITY": "default"})
-    ]
-    (new, of_new), (old, of_old) = map(str.split, runs)
-    assert (new, old) == ("pocketrec._C_avx2", "pocketrec._C")
-    assert of_new == of_old

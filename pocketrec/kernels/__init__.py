@@ -1,8 +1,8 @@
 """The ops made fast. Floor 1: raw arrays in, raw arrays out; arguments are checked a floor above, in `pocketrec.ops`.
 
-Names, stated once: Python package `pocketrec`, public ops `torch.ops.pocketrec`, extension module `pocketrec._C` (and
-`pocketrec._C_avx2`, the same sources for newer x86 processors), the ops it registers `torch.ops.pocketrec_cpu`, C++
-`namespace pocketrec`.
+Names, stated once: Python package `pocketrec`, public ops `torch.ops.pocketrec`, extension module `pocketrec._C`, the
+ops it registers `torch.ops.pocketrec_cpu`, C++ `namespace pocketrec`. The same sources, compiled for newer x86
+processors: `pocketrec._C_avx2` and `torch.ops.pocketrec_cpu_avx2`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from typing import Any
 
 import torch
 
+BUILDS = {"pocketrec._C_avx2": "pocketrec_cpu_avx2", "pocketrec._C": "pocketrec_cpu"}
+"""Extension module -> the namespace of its ops; the first that suits the processor is taken."""
+
 
 @cache
 def cpu() -> Any | None:
-    """The C++ ops (`torch.ops.pocketrec_cpu`), or None where the extension was not built.
+    """The C++ ops for this processor, or None where the extension was not built.
 
     `POCKETREC_KERNELS=reference` in the environment turns them off, to compare or to debug. A built extension that
     fails to load raises: a broken install should not pass for a slow one.
@@ -34,13 +37,13 @@ def cpu() -> Any | None:
         )
         return None
     importlib.import_module(extension)
-    return torch.ops.pocketrec_cpu
+    return getattr(torch.ops, BUILDS[extension])
 
 
 def _extension() -> str | None:
     """The build for this processor, as torch chooses its own: `ATEN_CPU_CAPABILITY=default` asks for the oldest."""
     newer = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
-    names = (["pocketrec._C_avx2"] if newer else []) + ["pocketrec._C"]
+    names = [name for name in BUILDS if newer or "avx2" not in name]
     return next((name for name in names if importlib.util.find_spec(name)), None)
 
 

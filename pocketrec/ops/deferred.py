@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from pocketrec.errors import UsageError
 from pocketrec.ops import checks
+from pocketrec.ops.dispatch import is_plain
 from pocketrec.ops.lookup import look_up
 
 
@@ -71,7 +72,8 @@ class _Deferred(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(memory, indices, offsets, weights, layout)
         ctx.waiting = waiting
-        return look_up(memory, indices, offsets, weights, layout, width, names)
+        read = look_up if is_plain(memory, indices, offsets, weights) else torch.ops.pocketrec.lookup
+        return read(memory, indices, offsets, weights, layout, width, names)
 
     @staticmethod
     @once_differentiable

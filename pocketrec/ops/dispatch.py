@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from pocketrec import kernels
 from pocketrec.ops import checks, reference
@@ -22,6 +23,17 @@ def kernel_for(memory: Tensor) -> Any:
     elif memory.dtype in BUILT_FOR and memory.device.type == "cuda":
         found = kernels.gpu()
     return found or reference
+
+
+def is_plain(*tensors: Tensor | None) -> bool:
+    """Whether ops may be called past the dispatcher: real tensors, and nobody compiles, traces or transforms."""
+    return (
+        not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+        and torch._C._len_torch_dispatch_stack() == 0
+        and torch._C._get_tracing_state() is None
+        and all(t is None or (type(t) in (Tensor, Parameter) and t.device.type in ("cpu", "cuda")) for t in tensors)
+    )
 
 
 def is_triton(kernel: Any) -> bool:

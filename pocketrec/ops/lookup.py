@@ -12,11 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
-from torch.nn import Parameter
 
 from pocketrec.ops import checks, reference
-from pocketrec.ops.dispatch import check_backward, check_values, kernel_for
+from pocketrec.ops.dispatch import check_backward, check_values, is_plain, kernel_for
 from pocketrec.ops.library import BATCH, library
 
 library.define(f"lookup(Tensor memory, {BATCH}, int width, str names='', Tensor? scales=None) -> Tensor")
@@ -131,8 +129,9 @@ class _Eager(torch.autograd.Function):
         return look_up(*inputs)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled() or not is_plain(*grads):
+            return _differentiate(ctx, grads[0])  # whose ops refuse to be differentiated again
         return _gradients(ctx, grads[0], _lookup_backward, _lookup_backward_weights)
 
 
@@ -166,8 +165,7 @@ def lookup(
     Half precisions are summed in float32 and rounded once. Equivalent to: `pocketrec.ops.reference.lookup`.
     """
     weights = checks.prepare_weights(memory, indices, offsets, weights, layout, scales)
-    transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    if transformed or type(memory) not in (Tensor, Parameter):
+    if not is_plain(memory, indices, offsets, weights):
         return torch.ops.pocketrec.lookup(memory, indices, offsets, weights, layout, width, names, scales)
     trains = torch.is_grad_enabled() and (memory.requires_grad or (weights is not None and weights.requires_grad))
     return (_Eager.apply if trains else look_up)(memory, indices, offsets, weights, layout, width, names, scales)

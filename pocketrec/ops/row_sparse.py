@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from pocketrec.ops import checks
-from pocketrec.ops.dispatch import kernel_for
+from pocketrec.ops.dispatch import is_plain, kernel_for
 from pocketrec.ops.layout import FeatureLayout
 from pocketrec.ops.lookup import look_up
 
@@ -27,7 +27,8 @@ class _RowSparse(torch.autograd.Function):
         names: str,
     ) -> Tensor:
         ctx.save_for_backward(table, indices, offsets, weights, layout)
-        return look_up(table, indices, offsets, weights, layout, width, names)
+        read = look_up if is_plain(table, indices, offsets, weights) else torch.ops.pocketrec.lookup
+        return read(table, indices, offsets, weights, layout, width, names)
 
     @staticmethod
     @once_differentiable

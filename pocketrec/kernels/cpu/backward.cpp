@@ -67,9 +67,12 @@ Tensor lookup_backward_weights(Tensor grad, Tensor memory, Tensor indices, std::
   return grad_weights;
 }
 
+bool backward_uses_avx2(Tensor) { return kAvx2; }
+
 }  // namespace pocketrec
 
-STABLE_TORCH_LIBRARY_IMPL(pocketrec_cpu, CPU, m) {
+STABLE_TORCH_LIBRARY_IMPL(POCKETREC_OPS, CPU, m) {
+  m.impl("backward_uses_avx2", TORCH_BOX(&pocketrec::backward_uses_avx2));
   m.impl("lookup_backward", TORCH_BOX(&pocketrec::lookup_backward));
   m.impl("lookup_backward_rows", TORCH_BOX(&pocketrec::lookup_backward_rows));
   m.impl("lookup_backward_weights", TORCH_BOX(&pocketrec::lookup_backward_weights));

@@ -29,8 +29,9 @@ class Bins {
       most_runs = std::max(most_runs, bags.features[j].num_runs());
       longest = std::max(longest, bags.features[j].dim);
     }
-    // What is noted of all runs at once should not outweigh a memory a task.
-    int64_t tile_runs = std::max(kLeastTileRuns, num_slots * tasks / 4);
+    // What is noted of the runs must not outweigh one memory a task.
+    const int64_t noted = sizeof(Run) + sizeof(Start), memories = num_slots * tasks * static_cast<int64_t>(sizeof(T));
+    int64_t tile_runs = std::max(kLeastTileRuns, memories / noted);
     if (most_runs * kTinyRun > longest) tile_runs = std::min(tile_runs, kMostTinyTileRuns);
     tile_ids_ = std::min(std::max<int64_t>(1, tile_runs / most_runs), bags.num_ids);
     starts_.reset(new Start[tile_ids_ * stride_]);
@@ -55,7 +56,11 @@ class Bins {
     int64_t total = 0;
     for (int64_t& place : ends_) total += std::exchange(place, total);
     num_runs_ = total;
-    runs_.reset(new Run[total]);
+    if (total > room_) {
+      runs_.reset();  // before the next are asked for
+      runs_.reset(new Run[total]);
+      room_ = total;
+    }
   }
 
   void place_runs(int64_t task) {
@@ -125,7 +130,7 @@ class Bins {
 
   const Gradient<T>& gradient_;
   int64_t num_slots_, num_bins_, tasks_, stride_ = 1, tile_ids_ = 0, first_ = 0, count_ = 0;
-  int64_t num_runs_ = 0;
+  int64_t num_runs_ = 0, room_ = 0;
   std::vector<int64_t> ends_;  // of each (bin, task): its number of runs, then where they are put
   std::unique_ptr<Start[]> starts_;
   std::unique_ptr<Run[]> runs_;

@@ -26,6 +26,8 @@ Tensor lookup(Tensor memory, Tensor indices, std::optional<Tensor> offsets, std:
   return out;
 }
 
+bool lookup_uses_avx2(Tensor) { return kAvx2; }
+
 bool is_sound(Tensor memory, Tensor indices, std::optional<Tensor> offsets, bool weighted, Tensor layout, int64_t width) {
   const auto bags = unpack<float>(indices, offsets, std::nullopt, layout, width);
   if (!layout_is_sound(bags, memory.numel(), weighted)) return false;
@@ -45,7 +47,9 @@ bool is_sound(Tensor memory, Tensor indices, std::optional<Tensor> offsets, bool
 
 #define POCKETREC_BATCH "Tensor indices, Tensor? offsets, Tensor? weights, Tensor layout"
 
-STABLE_TORCH_LIBRARY(pocketrec_cpu, m) {
+STABLE_TORCH_LIBRARY(POCKETREC_OPS, m) {
+  m.def("lookup_uses_avx2(Tensor memory) -> bool");
+  m.def("backward_uses_avx2(Tensor memory) -> bool");
   m.def("is_sound(Tensor memory, Tensor indices, Tensor? offsets, bool weighted, Tensor layout, int width) -> bool");
   m.def("lookup(Tensor memory, " POCKETREC_BATCH ", int width, Tensor? scales=None) -> Tensor");
   m.def("lookup_backward(Tensor grad, Tensor memory, " POCKETREC_BATCH ") -> Tensor");
@@ -54,7 +58,8 @@ STABLE_TORCH_LIBRARY(pocketrec_cpu, m) {
   m.def("lookup_update_(Tensor grad, Tensor(a!) memory, Tensor(b!)? scratch, Tensor(c!)? first, Tensor(d!)? second, " POCKETREC_BATCH ", int rule, float[] constants) -> ()");
 }
 
-STABLE_TORCH_LIBRARY_IMPL(pocketrec_cpu, CPU, m) {
+STABLE_TORCH_LIBRARY_IMPL(POCKETREC_OPS, CPU, m) {
+  m.impl("lookup_uses_avx2", TORCH_BOX(&pocketrec::lookup_uses_avx2));
   m.impl("is_sound", TORCH_BOX(&pocketrec::is_sound));
   m.impl("lookup", TORCH_BOX(&pocketrec::lookup));
 }

@@ -45,7 +45,7 @@ inline void stream_copy(void* to, const void* from, int64_t bytes) {
 
 // Orders streamed stores before whatever follows: once, at the end of a task.
 inline void stream_fence() {
-#if defined(__SSE2__)
+#if defined(__SSE2__) || defined(__AVX2__)
   _mm_sfence();
 #endif
 }

@@ -10,7 +10,19 @@
 
 #include "bags.h"
 
+// The namespace of this build's ops: builds for several instruction sets can be loaded side by side.
+#ifndef POCKETREC_OPS
+#define POCKETREC_OPS pocketrec_cpu
+#endif
+
 namespace pocketrec {
+
+// Whether an object was compiled for AVX2; each of them says so (tests/test_builds.py), for they must not be mixed.
+#if defined(__AVX2__)
+constexpr bool kAvx2 = true;
+#else
+constexpr bool kAvx2 = false;
+#endif
 
 using torch::stable::Tensor;
 using torch::stable::parallel_for;
