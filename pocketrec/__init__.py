@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "compress_": "compress",
+    "fit_": "compress",
+    "memory_report": "compress",
     "Embedding": "embedding",
     "EmbeddingBag": "embedding",
     "EmbeddingBagCollection": "embedding",
@@ -32,7 +35,10 @@ __all__ = [
     "HashingTrick",
     "Robe",
     "Table",
+    "compress_",
+    "fit_",
     "full_bytes",
+    "memory_report",
     "quantize_",
     "stored_bytes",
     "train",
@@ -40,6 +46,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from pocketrec import models as models, optim as optim
+    from pocketrec.compress import compress_, fit_, memory_report
     from pocketrec.embedding import (
         Embedding,
         EmbeddingBag,

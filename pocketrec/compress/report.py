@@ -1,0 +1,91 @@
+"""What the embeddings of a model weigh: in full, stored, and in the optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pocketrec.embedding import SharedTables, full_bytes, stored_bytes
+
+_TORCH_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One embedding module, by bytes."""
+
+    name: str
+    kind: str
+    full_bytes: int | None
+    """In float32, a row for every id; None where a table is open-ended."""
+    stored_bytes: int
+    optimizer_bytes: int
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """`print` it for a table; `total` is over modules, each counted once."""
+
+    weights: tuple[Weight, ...]
+
+    @property
+    def total(self) -> Weight:
+        """The sums."""
+        full = [w.full_bytes for w in self.weights]
+        known = None if None in full else sum(f or 0 for f in full)
+        stored = sum(w.stored_bytes for w in self.weights)
+        return Weight("in all", "", known, stored, sum(w.optimizer_bytes for w in self.weights))
+
+    def __str__(self) -> str:
+        rows: list[tuple[str, ...]] = [("module", "kind", "full", "stored", "optimiser", "compression")]
+        rows += [_cells(w) for w in (*self.weights, self.total)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join("  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def memory_report(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> MemoryReport:
+    """Every embedding of a model, torch's and ours, a module that is used twice counted once.
+
+    Args:
+        model: any module.
+        optimizer: one that has stepped, to count its state; or None.
+    """
+    return MemoryReport(tuple(_weigh(name, module, optimizer) for name, module in _embeddings(model)))
+
+
+def _embeddings(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for name, module in model.named_modules():
+        if isinstance(module, (SharedTables, *_TORCH_EMBEDDINGS)):
+            yield name or type(module).__name__, module
+
+
+def _weigh(name: str, module: nn.Module, optimizer: torch.optim.Optimizer | None) -> Weight:
+    state = sum(_state_bytes(optimizer, p) for p in module.parameters(recurse=False))
+    if isinstance(module, SharedTables):
+        return Weight(name, str(module.sharing), full_bytes(module), stored_bytes(module), state)
+    weight = module.get_parameter("weight")
+    return Weight(name, type(module).__name__, 4 * weight.numel(), weight.numel() * weight.element_size(), state)
+
+
+def _state_bytes(optimizer: torch.optim.Optimizer | None, parameter: Tensor) -> int:
+    kept = [] if optimizer is None else optimizer.state.get(parameter, {}).values()
+    return sum(t.numel() * t.element_size() for t in kept if isinstance(t, Tensor))
+
+
+def _cells(weight: Weight) -> tuple[str, ...]:
+    full = "open-ended" if weight.full_bytes is None else _bytes(weight.full_bytes)
+    times = (
+        "" if not weight.full_bytes or not weight.stored_bytes else f"{weight.full_bytes / weight.stored_bytes:.4g}x"
+    )
+    return weight.name, weight.kind, full, _bytes(weight.stored_bytes), _bytes(weight.optimizer_bytes), times
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.4g} {unit}"
+        count /= 1000
+    return f"{count:.4g} TB"

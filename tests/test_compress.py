@@ -1,0 +1,154 @@
+"""compress_, fit_ and memory_report: through the public API, against torch's own modules."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from lookups import materialise
+from torch import nn
+
+from pocketrec import EmbeddingBag, Full, HashingTrick, Robe, compress_, fit_, memory_report
+from pocketrec.ops.layout import from_tensor
+from pocketrec.ops.reference import slots_and_signs
+
+
+class Ranker(nn.Module):
+    """Embeddings of both kinds, one used twice, one with a tied output head."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.users = nn.Embedding(5000, 16, padding_idx=0)
+        self.towers = nn.ModuleDict({"bags": nn.EmbeddingBag(3000, 8, mode="mean", include_last_offset=True)})
+        self.again = self.users
+        self.tiny = nn.Embedding(3, 2)
+        self.words = nn.Embedding(100, 8)
+        self.head = nn.Linear(8, 100, bias=False)
+        self.head.weight = self.words.weight
+
+    def forward(self, users, items, offsets):
+        return self.users(users), self.again(users), self.towers["bags"](items, offsets)
+
+
+def test_a_model_is_swapped_in_place_and_the_report_says_what_was_kept():
+    model = Ranker()
+    report = compress_(model, Robe(4), compression=20)
+    assert report.swapped == ("users", "towers.bags")
+    assert model.users is model.again, "a module used twice stays one module"
+    assert "head" in report.kept["words"]
+    assert "at least" in report.kept["tiny"]
+    assert isinstance(model.words, nn.Embedding)
+    assert model.users.memory.numel() == 5000 * 16 // 20
+    assert report.before.total.stored_bytes == 4 * (80_000 + 24_000 + 6 + 800)
+    assert report.after.total.stored_bytes == 4 * (4000 + 1200 + 6 + 800)
+    assert "kept words" in str(report)
+    users, again, items = model(torch.tensor([[1, 0], [4999, 2]]), torch.tensor([5, 2, 7]), torch.tensor([0, 1, 3]))
+    assert users.shape == (2, 2, 16)
+    assert torch.equal(users, again)
+    assert not users[0, 1].any(), "the padding row is zero"
+    assert items.shape == (2, 8)
+
+
+@pytest.mark.parametrize(
+    "sharing", [Robe(4), Robe(4, signed=True), Robe(3, hash="linear", signed=True), HashingTrick()]
+)
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_fit_is_the_least_squares(sharing, mode):
+    """Against torch's own solver, on the matrix that says which slot serves which element."""
+    torch.manual_seed(0)
+    weight = torch.randn(60, 6, dtype=torch.float64)
+    bag = EmbeddingBag(60, 6, mode=mode, sharing=sharing, memory_size=40, padding_idx=2, dtype=torch.float64)
+    start = bag.memory.detach().clone()
+    fit_(bag, weight)
+    slots, signs = slots_and_signs(from_tensor(bag.layout)[0], torch.arange(60))
+    system = torch.zeros(360, bag.memory.numel(), dtype=torch.float64)
+    system[torch.arange(360), slots.reshape(-1)] = signs.reshape(-1).double()
+    system[12:18] = 0  # the padding row counts for nothing
+    served = system.abs().sum(0) > 0
+    best = torch.linalg.lstsq(system[:, served], weight.reshape(-1, 1)).solution[:, 0]
+    torch.testing.assert_close(bag.memory.detach()[served], best, rtol=1e-4, atol=1e-5)
+    assert torch.equal(bag.memory.detach()[~served], start[~served])
+
+
+def test_fitting_without_compression_gives_the_table_back():
+    model = nn.Sequential(nn.Embedding(50, 4))
+    trained = model[0].weight.detach().clone()
+    compress_(model, HashingTrick(), compression=1, fit=True)
+    torch.testing.assert_close(model[0](torch.arange(50)), trained)
+
+
+def test_fit_comes_nearer_than_chance_at_every_size():
+    torch.manual_seed(0)
+    trained = nn.Sequential(nn.Embedding(2000, 8))
+    error = {}
+    for times in (2, 10, 100):
+        model = copy.deepcopy(trained)
+        compress_(model, compression=times, fit=True)
+        (rows,) = materialise(model[0])
+        error[times] = (rows - trained[0].weight).pow(2).mean().item()
+    assert error[2] < error[10] < error[100] < trained[0].weight.pow(2).mean().item()
+
+
+def test_types_and_devices_and_modes_are_kept():
+    model = nn.Sequential(nn.Embedding(500, 8, dtype=torch.bfloat16), nn.EmbeddingBag(500, 8, device="meta"))
+    model[0].weight.requires_grad_(False)
+    model.eval()
+    compress_(model, compression=10)
+    assert model[0].memory.dtype == torch.bfloat16
+    assert model[0].memory.numel() == 800, "compression counts bytes: half precision has twice the slots"
+    assert not model[0].memory.requires_grad
+    assert not model[0].training
+    assert model[1].memory.is_meta
+
+
+def test_where_chooses():
+    model = Ranker()
+    report = compress_(model, compression=10, where=lambda name, module: name.startswith("towers"))
+    assert report.swapped == ("towers.bags",)
+    assert isinstance(model.users, nn.Embedding)
+
+
+def test_kept_for_their_arguments():
+    class Own(nn.Embedding):
+        pass
+
+    model = nn.Sequential(
+        nn.Embedding(900, 4, max_norm=1.0), nn.Embedding(900, 4, scale_grad_by_freq=True), Own(900, 4)
+    )
+    report = compress_(model, compression=2)
+    assert not report.swapped
+    assert [*report.kept] == ["0", "1", "2"]
+    assert "max_norm" in report.kept["0"]
+    assert "scale_grad_by_freq" in report.kept["1"]
+    assert "subclass" in report.kept["2"]
+
+
+def test_the_report_counts_optimiser_state_and_prints_a_table():
+    model = Ranker()
+    compress_(model, compression=20)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.tensor([1]), torch.tensor([5]), torch.tensor([0, 1]))[0].sum().backward()
+    optimizer.step()
+    report = memory_report(model, optimizer)
+    by_name = {w.name: w for w in report.weights}
+    assert by_name["users"].optimizer_bytes == 4 + 2 * 4 * 4000, "the step, and two numbers a slot"
+    assert report.total.full_bytes == 4 * (80_000 + 24_000 + 6 + 800)
+    assert "in all" in str(report).splitlines()[-1]
+    assert "Robe" in str(report)
+
+
+REFUSED = {
+    "an embedding itself": (lambda: compress_(nn.Embedding(9, 4), compression=2), "itself an embedding"),
+    "nothing to swap": (lambda: compress_(nn.Linear(2, 2), compression=2), "no nn.Embedding or nn.EmbeddingBag"),
+    "another shape": (lambda: fit_(EmbeddingBag(9, 4, memory_size=16), torch.zeros(9, 5)), r"shape \(9, 4\)"),
+    "full tables": (lambda: fit_(EmbeddingBag(9, 4, sharing=Full()), torch.zeros(9, 4)), "full tables"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_makes_no_sense_is_refused(case):
+    build, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        build()
