@@ -67,3 +67,11 @@ def _pool_rows(rows: Tensor, mode: int, dim: int) -> Tensor:
     if not len(rows):
         return rows.new_zeros(dim)
     return {Mode.SUM: rows.sum(0), Mode.MEAN: rows.mean(0), Mode.MAX: rows.max(0).values}[Mode(mode)]
+
+
+def tables(pooling: str = "sum", padding: int | None = None) -> list[Table]:
+    """Three features over two tables of width 12, whose rows no chunk size but 4 divides."""
+    return [
+        Table("a", 129, 12, pooling=pooling, padding_idx=padding),
+        Table("b", 1, 12, ("b1", "b2"), pooling=pooling),
+    ]

@@ -81,7 +81,7 @@ def check_gradient(memory: Tensor, grad: Tensor, samples: int) -> None:
 def check_state(memory: Tensor, name: str, array: Tensor | None, dtype: torch.dtype, size: int) -> None:
     """Raise ValueError unless an array that goes with a memory has `size` numbers of type `dtype`."""
     if array is None:
-        raise UsageError(f"{name} is missing, in which this rule keeps a number a slot")
+        raise UsageError(f"{name} is missing: this step keeps numbers in it")
     check_devices(memory, **{name: array})
     fits = array.numel() == size and array.is_contiguous()
     _require(fits, f"{name} must be contiguous and hold {size} numbers, got shape {tuple(array.shape)}")

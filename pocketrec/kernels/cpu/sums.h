@@ -1,5 +1,5 @@
 // What a batch's gradient adds up to in a stretch of slots, and which blocks of it it reaches: an optimiser under which other
-// slots stay as they are passes over the rest, so that a step costs what the batch is worth, however large the memory.
+// slots stay as they are passes over the rest. (Sums of a whole memory, where runs come in tiles, are zeroed whole.)
 #pragma once
 #include <algorithm>
 #include <cstdint>
