@@ -171,6 +171,8 @@ def _check_feature(f: FeatureLayout, slots: int) -> None:
     _require(known and positive, f"no such layout: {f}")
     needed = f.base + f.span
     _require(needed <= slots, f"the layout reads {needed} slots but the memory has only {slots}")
+    own = 0 <= f.exact_base <= f.base and 0 <= f.exact <= (f.base - f.exact_base) // f.dim
+    _require(own, f"rows of their own must lie before the region of the others: {f}")
     longest = min(f.chunk, f.dim)
     _require(f.span >= longest, f"a region of {f.span} slots is shorter than a chunk of {longest}")
     starts = (f.places - 1) * f.align < f.span

@@ -6,6 +6,8 @@ Every linear sharing scheme is one answer to "where does chunk c of id x of tabl
     start = align * place                                                     in [0, span)
     row[c * chunk + i] = sign * memory[base + (start + i) mod span]
 
+but ids below `exact` have rows of their own: row[i] = memory[exact_base + id * dim + i] (times a sign per element).
+
 A full table is the direct rule with one chunk as wide as the row; the hashing trick is the mixing rule with rows for
 chunks; ROBE-Z is either hash with chunks of Z slots over the whole memory.
 """
@@ -39,7 +41,7 @@ class FeatureLayout(NamedTuple):
 
     rule: int  # Rule
     num_embeddings: int  # ids lie in [0, num_embeddings)
-    padding: int  # the id that contributes nothing, or -1
+    padding: int  # the id that contributes nothing, inside num_embeddings or not; or -1
     dim: int  # D, elements of a row
     column: int  # first output column
     mode: int  # Mode
@@ -55,6 +57,8 @@ class FeatureLayout(NamedTuple):
     sign_0: int = 0  # linear coefficients of the sign per element
     sign_1: int = 0
     sign_2: int = 0
+    exact: int = 0  # ids below it have rows of their own,
+    exact_base: int = 0  # from this slot on, all before `base`
 
     @property
     def place_coefficients(self) -> tuple[int, int, int]:
@@ -66,7 +70,7 @@ class FeatureLayout(NamedTuple):
 
 
 def to_tensor(features: Sequence[FeatureLayout]) -> Tensor:
-    """The (F, 18) int64 tensor the ops take."""
+    """The (F, 20) int64 tensor the ops take."""
     return torch.tensor(features, dtype=torch.int64).reshape(-1, len(FeatureLayout._fields))
 
 

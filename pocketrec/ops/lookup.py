@@ -154,7 +154,7 @@ def lookup(
         offsets: int64 (F*B + 1,), where each bag starts and, last, N; bag f*B + b belongs to feature f, sample b.
         weights: of the shape of `indices`, the dtype of the rows: multiplies each row of a sum. Under autocast,
             where it is often in half precision, it is converted.
-        layout: int64 (F, 18), the rows of `FeatureLayout`.
+        layout: int64 (F, 20), the rows of `FeatureLayout`.
         width: total output columns.
         names: features' names, one a line, for error messages.
         scales: float32 (ceil(M / 64),) of an int8 memory (see `quantize`); the rows are float32 then. No gradient.

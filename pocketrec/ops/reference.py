@@ -40,11 +40,12 @@ def slots_and_signs(feature: FeatureLayout, ids: Tensor) -> tuple[Tensor, Tensor
     elements = torch.arange(feature.dim, device=ids.device)
     chunk_of_element = elements // feature.chunk
     starts = starts.index_select(1, chunk_of_element)
+    slots = feature.base + (starts + elements % feature.chunk) % feature.span
+    exact = (ids < feature.exact)[:, None]
+    slots = torch.where(exact, feature.exact_base + ids[:, None] * feature.dim + elements, slots)
     if feature.sign == Sign.PER_ELEMENT:
-        signs = hashing.element_sign(hashing.linear_hash(ids[:, None], elements, *feature.sign_coefficients))
-    else:
-        signs = signs.index_select(1, chunk_of_element)
-    return feature.base + (starts + elements % feature.chunk) % feature.span, signs
+        return slots, hashing.element_sign(hashing.linear_hash(ids[:, None], elements, *feature.sign_coefficients))
+    return slots, signs.index_select(1, chunk_of_element).masked_fill(exact, 1)
 
 
 def accumulator(dtype: torch.dtype) -> torch.dtype:
@@ -202,7 +203,7 @@ def first_bad_id(indices: Tensor, offsets: Tensor | None, layout: Tensor) -> int
     flat = indices.reshape(-1)
     for feature, positions, _ in bags(indices, offsets, layout):
         ids = flat.index_select(0, positions)
-        bad = ((ids < 0) | (ids >= feature.num_embeddings)).nonzero()
+        bad = ((ids < 0) | ((ids >= feature.num_embeddings) & (ids != feature.padding))).nonzero()
         if len(bad):
             return int(positions[bad[0, 0]])
     return -1

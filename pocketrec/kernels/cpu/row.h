@@ -18,13 +18,14 @@ enum Sign : int64_t { kUnsigned = 0, kPerChunk = 1, kPerElement = 2 };
 struct Feature {
   int64_t rule, num_embeddings, padding, dim, column, mode, base, span, chunk, align, places, sign;
   int64_t place_coefficients[3], sign_coefficients[3];
+  int64_t exact, exact_base;
 
   // Rows are shorter than 2^31: the short division is several times faster, and this one is asked for every row.
   int64_t num_chunks() const { return chunk >= dim ? 1 : (static_cast<uint32_t>(dim) + static_cast<uint32_t>(chunk) - 1) / static_cast<uint32_t>(chunk); }
   // Of one row, those that wrap counted once.
   int64_t num_runs() const { return sign == kPerElement ? dim : num_chunks(); }
 };
-constexpr int64_t kLayoutWidth = 18;
+constexpr int64_t kLayoutWidth = 20;
 static_assert(sizeof(Feature) == kLayoutWidth * sizeof(int64_t), "Feature mirrors a layout row");
 
 // Where a chunk starts: its first slot times two, plus one where the chunk is negated.
@@ -32,7 +33,9 @@ using Start = int64_t;
 
 // The starts of `count` chunks of row `id`, from chunk `first` on: one hash a chunk.
 inline void hash_chunks(const Feature& f, int64_t id, int64_t first, int64_t count, Start* starts) {
-  if (f.rule == kMixing) {
+  if (id < f.exact) {
+    for (int64_t c = 0; c < count; ++c) starts[c] = (f.exact_base + id * f.dim + (first + c) * f.chunk) * 2;
+  } else if (f.rule == kMixing) {
     const uint64_t row = mixing_row(id, f.place_coefficients[0]);
     const uint64_t signed_chunks = f.sign == kPerChunk;
     for (int64_t c = 0; c < count; ++c) {

@@ -14,6 +14,7 @@ inline bool feature_is_sound(const Feature& f, int64_t num_slots) {
   if (!known || !positive(f.dim) || !positive(f.chunk) || !positive(f.align) || f.places < 1 || f.num_embeddings < 0) return false;
   if (f.span < std::min(f.chunk, f.dim) || f.base < 0 || f.span > num_slots || f.base > num_slots - f.span) return false;
   if (f.places - 1 > (f.span - 1) / f.align) return false;
+  if (f.exact < 0 || f.exact_base < 0 || f.exact_base > f.base || f.exact > (f.base - f.exact_base) / f.dim) return false;
   return f.rule == kDirect ? f.num_embeddings <= f.places : f.places < limit;
 }
 
@@ -36,14 +37,17 @@ bool offsets_rise(const Bags<T>& bags, int64_t first, int64_t last) {
   return rising;
 }
 
-// All ids of samples [first, last) lie in their tables.
+// All ids of samples [first, last) lie in their tables, or are padding.
 template <class T>
 bool ids_are_inside(const Bags<T>& bags, int64_t first, int64_t last) {
   bool inside = true;
   for (int64_t b = first; b < last; ++b) {
     for (int64_t j = 0; j < bags.num_features; ++j) {
-      const uint64_t limit = bags.features[j].num_embeddings;
-      for (int64_t i = bags.begin(b, j); i < bags.end(b, j); ++i) inside &= static_cast<uint64_t>(bags.indices[i]) < limit;
+      const Feature& f = bags.features[j];
+      for (int64_t i = bags.begin(b, j); i < bags.end(b, j); ++i) {
+        const int64_t id = bags.indices[i];
+        inside &= (id >= 0) & ((id < f.num_embeddings) | (id == f.padding));
+      }
     }
   }
   return inside;

@@ -82,7 +82,7 @@ def _largest_kernel(
     number, samples = tile(num_features, ROWS)
     begin, end = bounds(offsets_ptr, number, samples, num_samples, num_features, num_ids, BAGS)
     longest = longest_bag(begin, end, BAGS)
-    mode = tl.load(layout_ptr + number * 18 + MODE)
+    mode = tl.load(layout_ptr + number * 20 + MODE)
     pool = pool_factors(indices_ptr, layout_ptr, number, begin, end, longest, mode, ROWS, ACC, BAGS)
     greatest = tl.zeros([ROWS], ACC)
     counted = tl.zeros([ROWS], tl.int32)
@@ -91,8 +91,8 @@ def _largest_kernel(
         weights = tl.abs(load_weights(weights_ptr, begin + k, kept, ACC, WEIGHTED))
         greatest = tl.where((weights > greatest) | (weights != weights), weights, greatest)
         counted += kept.to(tl.int32)
-    dim = tl.load(layout_ptr + number * 18 + DIM)
-    column = tl.load(layout_ptr + number * 18 + COLUMN)
+    dim = tl.load(layout_ptr + number * 20 + DIM)
+    column = tl.load(layout_ptr + number * 20 + COLUMN)
     for start in range(0, dim, BLOCK):
         first = lanes(start, BLOCK, BLOCK)
         grad = load_grad(grad_ptr, samples, width, column, counted > 0, first, dim, BLOCK, ACC)
@@ -106,9 +106,9 @@ def _add_tile(
     ROWS: tl.constexpr, BLOCK: tl.constexpr, ACC: tl.constexpr, BAGS: tl.constexpr, WEIGHTED: tl.constexpr,
     V: tl.constexpr,
 ):  # fmt: skip
-    dim = tl.load(layout_ptr + number * 18 + DIM)
-    column = tl.load(layout_ptr + number * 18 + COLUMN)
-    mode = tl.load(layout_ptr + number * 18 + MODE)
+    dim = tl.load(layout_ptr + number * 20 + DIM)
+    column = tl.load(layout_ptr + number * 20 + COLUMN)
+    mode = tl.load(layout_ptr + number * 20 + MODE)
     per_unit = quanta_per_unit(sums_ptr + num_slots, bits)
     longest = longest_bag(begin, end, BAGS)
     pool = pool_factors(indices_ptr, layout_ptr, number, begin, end, longest, mode, ROWS, ACC, BAGS)

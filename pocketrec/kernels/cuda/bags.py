@@ -43,8 +43,8 @@ def longest_bag(begin, end, BAGS: tl.constexpr):
 def load_ids(indices_ptr, layout_ptr, number, positions, inside):
     """The ids at `positions`, and which of them count: inside their bag and table, and not padding."""
     ids = tl.load(indices_ptr + positions, mask=inside, other=0)
-    limit = tl.load(layout_ptr + number * 18 + NUM_EMBEDDINGS)
-    padding = tl.load(layout_ptr + number * 18 + PADDING)
+    limit = tl.load(layout_ptr + number * 20 + NUM_EMBEDDINGS)
+    padding = tl.load(layout_ptr + number * 20 + PADDING)
     return ids, inside & (ids != padding) & (ids >= 0) & (ids < limit)
 
 

@@ -15,10 +15,13 @@ from pocketrec.kernels.cuda.row import (
     CHUNK,
     COLUMN,
     DIM,
+    EXACT,
+    EXACT_BASE,
     LINEAR,
     MAX,
     MODE,
     NUM_EMBEDDINGS,
+    PADDING,
     PER_ELEMENT,
     PLACES,
     RULE,
@@ -30,16 +33,19 @@ from pocketrec.kernels.cuda.row import (
 @triton.jit
 def _layout_is_good(layout_ptr, number, num_features, num_slots, width, WEIGHTED: tl.constexpr):
     """One feature's row: known choices, a region inside the memory, starts inside the region, columns that tile."""
-    row_ptr = layout_ptr + number * 18
+    row_ptr = layout_ptr + number * 20
     rule, mode, sign = tl.load(row_ptr + RULE), tl.load(row_ptr + MODE), tl.load(row_ptr + SIGN)
     good = (rule >= 0) & (rule <= LINEAR) & (mode >= 0) & (mode <= MAX) & (sign >= 0) & (sign <= PER_ELEMENT)
     base, span, places = tl.load(row_ptr + BASE), tl.load(row_ptr + SPAN), tl.load(row_ptr + PLACES)
     chunk, align = tl.load(row_ptr + CHUNK), tl.load(row_ptr + ALIGN)
     good &= (base >= 0) & (span >= 1) & (base <= num_slots - span) & (chunk >= 1) & (chunk <= span)
+    exact, exact_base = tl.load(row_ptr + EXACT), tl.load(row_ptr + EXACT_BASE)
+    good &= (exact >= 0) & (exact_base >= 0) & (exact_base <= base)
+    good &= exact <= (base - exact_base) // tl.maximum(tl.load(row_ptr + DIM), 1)
     good &= (align >= 1) & (places >= 1) & (places - 1 <= (span - 1) // tl.maximum(align, 1))
     column, dim = tl.load(row_ptr + COLUMN), tl.load(row_ptr + DIM)
-    before = tl.load(row_ptr - 18 + COLUMN, mask=number > 0, other=0)
-    before += tl.load(row_ptr - 18 + DIM, mask=number > 0, other=0)
+    before = tl.load(row_ptr - 20 + COLUMN, mask=number > 0, other=0)
+    before += tl.load(row_ptr - 20 + DIM, mask=number > 0, other=0)
     good &= (dim >= 1) & (column == before) & ((number < num_features - 1) | (column + dim == width))
     if WEIGHTED:
         good &= mode == 0
@@ -69,15 +75,16 @@ def _check_kernel(
     if BAGS:
         good &= _offsets_are_good(offsets_ptr, number, samples, num_samples, num_features, num_ids)
     begin, end = bounds(offsets_ptr, number, samples, num_samples, num_features, num_ids, BAGS)
-    limit = tl.load(layout_ptr + number * 18 + NUM_EMBEDDINGS)
+    limit = tl.load(layout_ptr + number * 20 + NUM_EMBEDDINGS)
+    padding = tl.load(layout_ptr + number * 20 + PADDING)
     # DIRECT ids are slots, so a table must not be larger than its places.
-    if tl.load(layout_ptr + number * 18 + RULE) == 0:
-        good &= limit <= tl.load(layout_ptr + number * 18 + PLACES)
+    if tl.load(layout_ptr + number * 20 + RULE) == 0:
+        good &= limit <= tl.load(layout_ptr + number * 20 + PLACES)
     wrong = tl.zeros([ROWS], tl.int32)
     for k in range(longest_bag(begin, end, BAGS)):
         inside = begin + k < end
         ids = tl.load(indices_ptr + begin + k, mask=inside, other=0)
-        wrong += (inside & ((ids < 0) | (ids >= limit))).to(tl.int32)
+        wrong += (inside & ((ids < 0) | ((ids >= limit) & (ids != padding)))).to(tl.int32)
     if (tl.sum(wrong, 0) > 0) | (good == 0):
         tl.store(good_ptr, 0)
 
@@ -87,7 +94,7 @@ def check(
 ) -> None:
     """Stop the device where ids, offsets or layout hold what they must not; the host does not wait.
 
-    Verified: ids lie in [0, num_embeddings); offsets start at 0, end at the number of ids and never fall; every
+    Verified: ids lie in [0, num_embeddings) or are padding; offsets start at 0, end at the number of ids and never fall; every
     feature's region lies within the memory and its starts within the region; columns tile the width; weights go with
     sums. One small kernel sets a flag and `torch._assert_async` tests it: both can be captured in a CUDA graph. On CUDA
     a failure surfaces at the next synchronisation as a device-side assert, which ends the process's use of the card;

@@ -32,7 +32,7 @@ def _pool_bags(
     V: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
     """The pooled elements of one block of a tile of bags, [R, G, V] in ACC."""
-    mode = tl.load(layout_ptr + number * 18 + MODE)
+    mode = tl.load(layout_ptr + number * 20 + MODE)
     pooled = tl.zeros([ROWS, BLOCK // V, V], ACC)
     counts = tl.zeros([ROWS], tl.int32)
     for k in range(longest):
@@ -57,8 +57,8 @@ def _write_tile(
     ROWS: tl.constexpr, BLOCK: tl.constexpr, ACC: tl.constexpr, BAGS: tl.constexpr, WEIGHTED: tl.constexpr,
     SCALED: tl.constexpr, V: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
-    dim = tl.load(layout_ptr + number * 18 + DIM)
-    column = tl.load(layout_ptr + number * 18 + COLUMN)
+    dim = tl.load(layout_ptr + number * 20 + DIM)
+    column = tl.load(layout_ptr + number * 20 + COLUMN)
     longest = longest_bag(begin, end, BAGS)
     for start in range(0, dim, BLOCK):
         first = lanes(start, BLOCK, V)

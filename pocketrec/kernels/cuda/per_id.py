@@ -23,8 +23,8 @@ def _lookup_backward_weights_kernel(
     feature = load_feature(layout_ptr, number)
     begin, end = bounds(offsets_ptr, number, samples, num_samples, num_features, num_ids, BAGS)
     longest = longest_bag(begin, end, BAGS)
-    dim = tl.load(layout_ptr + number * 18 + DIM)
-    column = tl.load(layout_ptr + number * 18 + COLUMN)
+    dim = tl.load(layout_ptr + number * 20 + DIM)
+    column = tl.load(layout_ptr + number * 20 + COLUMN)
     for k in range(longest):
         inside = begin + k < end
         ids, kept = load_ids(indices_ptr, layout_ptr, number, begin + k, inside)
@@ -49,9 +49,9 @@ def _lookup_backward_rows_kernel(
     feature = load_feature(layout_ptr, number)
     begin, end = bounds(offsets_ptr, number, samples, num_samples, num_features, num_ids, BAGS)
     longest = longest_bag(begin, end, BAGS)
-    mode = tl.load(layout_ptr + number * 18 + MODE)
-    dim = tl.load(layout_ptr + number * 18 + DIM)
-    column = tl.load(layout_ptr + number * 18 + COLUMN)
+    mode = tl.load(layout_ptr + number * 20 + MODE)
+    dim = tl.load(layout_ptr + number * 20 + DIM)
+    column = tl.load(layout_ptr + number * 20 + COLUMN)
     pool = pool_factors(indices_ptr, layout_ptr, number, begin, end, longest, mode, ROWS, ACC, BAGS)
     for start in range(0, dim, BLOCK):
         first = lanes(start, BLOCK, BLOCK)

@@ -1,6 +1,6 @@
 """Where a row of a virtual table lies in the memory: the layout of pocketrec/ops/layout.py, read inside a kernel.
 
-The host never reads the layout (that would wait for the device); kernels load a feature's 18 numbers themselves and
+The host never reads the layout (that would wait for the device); kernels load a feature's 20 numbers themselves and
 branch on them. All threads of a program work on one feature, so those branches never diverge.
 
 Shapes: R samples of a tile, G lanes of V consecutive elements each: a tile is [R, G, V], and a lane never spans two
@@ -14,11 +14,11 @@ import triton.language as tl
 
 from pocketrec.kernels.cuda import hash as hashes
 
-COLUMNS = 18
+COLUMNS = 20
 
 # Columns of a layout row, in the order of FeatureLayout in ops/layout.py.
 RULE, NUM_EMBEDDINGS, PADDING, DIM, COLUMN, MODE, BASE, SPAN, CHUNK, ALIGN, PLACES, SIGN = map(tl.constexpr, range(12))
-PLACE_0, PLACE_1, PLACE_2, SIGN_0, SIGN_1, SIGN_2 = map(tl.constexpr, range(12, COLUMNS))
+PLACE_0, PLACE_1, PLACE_2, SIGN_0, SIGN_1, SIGN_2, EXACT, EXACT_BASE = map(tl.constexpr, range(12, COLUMNS))
 
 # The values of Rule, Mode and Sign there.
 DIRECT, MIXING, LINEAR = map(tl.constexpr, range(3))
@@ -32,7 +32,7 @@ LANE = tl.constexpr(4)
 @triton.jit
 def load_feature(layout_ptr, number):
     """The numbers of one feature that `locate` reads, as a tuple."""
-    row_ptr = layout_ptr + number * 18
+    row_ptr = layout_ptr + number * 20
     return (
         tl.load(row_ptr + RULE),
         tl.load(row_ptr + BASE),
@@ -47,22 +47,26 @@ def load_feature(layout_ptr, number):
         tl.load(row_ptr + SIGN_0).to(tl.uint64),
         tl.load(row_ptr + SIGN_1).to(tl.uint64),
         tl.load(row_ptr + SIGN_2).to(tl.uint64),
+        tl.load(row_ptr + EXACT),
+        tl.load(row_ptr + EXACT_BASE),
+        tl.load(row_ptr + DIM),
     )
 
 
 @triton.jit
 def is_vectorised(layout_ptr, number, width):
     """Whether every lane of 4 elements lies in one chunk, never wraps, and starts on a multiple of 4 everywhere."""
-    row_ptr = layout_ptr + number * 18
+    row_ptr = layout_ptr + number * 20
     numbers = tl.load(row_ptr + DIM) | tl.load(row_ptr + COLUMN) | tl.load(row_ptr + BASE) | tl.load(row_ptr + SPAN)
+    numbers |= tl.load(row_ptr + EXACT_BASE)
     return (numbers | tl.load(row_ptr + CHUNK) | tl.load(row_ptr + ALIGN) | width) % LANE == 0
 
 
 @triton.jit
 def is_one_chunk(layout_ptr, number, BLOCK: tl.constexpr):
     """Whether every block of BLOCK elements of a row lies in one chunk."""
-    chunk = tl.load(layout_ptr + number * 18 + CHUNK)
-    return (chunk % BLOCK == 0) | (chunk >= tl.load(layout_ptr + number * 18 + DIM))
+    chunk = tl.load(layout_ptr + number * 20 + CHUNK)
+    return (chunk % BLOCK == 0) | (chunk >= tl.load(layout_ptr + number * 20 + DIM))
 
 
 @triton.jit
@@ -90,7 +94,7 @@ def mask_of(kept, first, dim, V: tl.constexpr, VECTOR: tl.constexpr):
 @triton.jit
 def _places(ids, chunks, feature):
     """The place of each lane, int64 [R, G, 1], and the low half of its hash, uint32 [R, G, 1], for signs."""
-    rule, _, _, _, _, places, _, place_0, place_1, place_2, _, _, _ = feature
+    rule, _, _, _, _, places, _, place_0, place_1, place_2, _, _, _, _, _, _ = feature
     rows, chunks = ids[:, None, None], chunks[None, :, None]
     place = rows + tl.zeros_like(chunks)
     hashed = place.to(tl.uint32)
@@ -109,10 +113,15 @@ def _places(ids, chunks, feature):
 @triton.jit
 def locate(ids, first, feature, V: tl.constexpr, VECTOR: tl.constexpr):
     """The slots of a tile of rows, int64 [R, G, V], and the low half of each lane's hash, uint32 [R, G, 1]."""
-    _, base, span, chunk, align, _, _, _, _, _, _, _, _ = feature
+    _, base, span, chunk, align, _, _, _, _, _, _, _, _, exact, exact_base, dim = feature
     short = tl.minimum(chunk, 2147483647).to(tl.int32)
     place, hashed = _places(ids, first // short, feature)
     start = place * align + (first % short).to(tl.int64)[None, :, None]
+    # Rows of their own lie before the region, which they never wrap around.
+    rows = ids[:, None, None]
+    is_exact = rows < exact
+    start = tl.where(is_exact, exact_base - base + rows * dim + first.to(tl.int64)[None, :, None], start)
+    hashed = tl.where(is_exact, 0, hashed)
     if VECTOR:
         start = base + tl.where(start >= span, start - span, start)
         slots = tl.multiple_of(start, (V, V, V)) + tl.arange(0, V)[None, None, :]
@@ -128,7 +137,7 @@ def locate(ids, first, feature, V: tl.constexpr, VECTOR: tl.constexpr):
 @triton.jit
 def signed(values, ids, first, hashed, feature, V: tl.constexpr):
     """The values of a tile times their signs."""
-    _, _, _, _, _, _, sign, _, _, _, sign_0, sign_1, sign_2 = feature
+    _, _, _, _, _, _, sign, _, _, _, sign_0, sign_1, sign_2, _, _, _ = feature
     if sign == PER_CHUNK:
         values = tl.where((hashed & 1) != 0, -values, values)
     elif sign == PER_ELEMENT:
