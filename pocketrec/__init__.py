@@ -22,6 +22,7 @@ _HOME = {
     "stored_bytes": "embedding",
     "Full": "sharing",
     "HashingTrick": "sharing",
+    "QuotientRemainder": "sharing",
     "Robe": "sharing",
     "Table": "sharing",
     "train": "training",
@@ -33,6 +34,7 @@ __all__ = [
     "EmbeddingBagCollection",
     "Full",
     "HashingTrick",
+    "QuotientRemainder",
     "Robe",
     "Table",
     "compress_",
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
         quantize_,
         stored_bytes,
     )
-    from pocketrec.sharing import Full, HashingTrick, Robe, Table
+    from pocketrec.sharing import Full, HashingTrick, QuotientRemainder, Robe, Table
     from pocketrec.training import train
 
 

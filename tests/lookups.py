@@ -1,13 +1,17 @@
-"""Random lookups for the tests of ops, schemes and embeddings, and the oracle they are held against."""
+"""Random lookups for the tests of ops, schemes and embeddings, and the oracle they are held against.
+
+`SCHEMES` are those a layout describes whole; `RECOVERED` do more, and have their formulas in oracles.py.
+"""
 
 from __future__ import annotations
 
+import oracles
 import torch
 from torch import Tensor
 
-from pocketrec import EmbeddingBagCollection, Full, HashingTrick, Robe, Table
-from pocketrec.ops import reference
-from pocketrec.ops.layout import Mode, from_tensor
+from pocketrec import EmbeddingBagCollection, Full, HashingTrick, QuotientRemainder, Robe, Table
+from pocketrec.ops import FeatureLayout, Mode, reference
+from pocketrec.ops.layout import from_tensor
 
 SCHEMES = {
     "robe": Robe(chunk_size=4),
@@ -23,10 +27,24 @@ SCHEMES = {
 }
 
 
+RECOVERED = {
+    "qr-concat": QuotientRemainder("concat"),
+    "qr-add": QuotientRemainder("add"),
+    "qr-multiply": QuotientRemainder("multiply"),
+}
+ALL = SCHEMES | RECOVERED
+LEAST = {"qr-add": 400, "qr-multiply": 400}
+"""Slots, where a scheme takes more than the tests' usual budget."""
+
+
+def budget(scheme: str, memory_size: int = 211) -> dict[str, int]:
+    """What to give a module of this scheme."""
+    return {} if scheme == "full" else {"memory_size": max(memory_size, LEAST.get(scheme, 0))}
+
+
 def collection(scheme: str, tables: list[Table], memory_size: int = 211, **options: object) -> EmbeddingBagCollection:
     """A float64 collection, so that comparisons are sharp."""
-    budget = {} if scheme == "full" else {"memory_size": memory_size}
-    return EmbeddingBagCollection(tables, SCHEMES[scheme], dtype=torch.float64, **budget, **options)
+    return EmbeddingBagCollection(tables, ALL[scheme], dtype=torch.float64, **budget(scheme, memory_size), **options)
 
 
 def random_bags(module: EmbeddingBagCollection, samples: int, longest: int = 4) -> tuple[Tensor, Tensor]:
@@ -38,18 +56,25 @@ def random_bags(module: EmbeddingBagCollection, samples: int, longest: int = 4) 
 
 
 def materialise(module: EmbeddingBagCollection) -> list[Tensor]:
-    """The virtual table of each feature, (n, D), as a differentiable function of the module's one parameter."""
+    """The virtual table of each feature, (n, D), as a differentiable function of the module's parameters."""
+    if module.recovery is not None:
+        return oracles.virtual_tables(module)
     (parameter,) = module.parameters()
     (layout,) = module.buffers()
     return [reference.rows(parameter, f, torch.arange(f.num_embeddings)) for f in from_tensor(layout)]
 
 
+def features_of(module: EmbeddingBagCollection) -> list[FeatureLayout]:
+    """Each feature's padding, mode and D."""
+    return [t.layout(rule=0, base=0, span=1, chunk=1, places=1) for t in module.tables for _ in t.features]
+
+
 def pool(module: EmbeddingBagCollection, values: Tensor, offsets: Tensor, weights: Tensor | None = None) -> Tensor:
     """What the collection must return, by looping over bags of the materialised tables."""
-    virtual, (layout,) = materialise(module), module.buffers()
+    virtual, features = materialise(module), features_of(module)
     samples = (len(offsets) - 1) // module.num_features
     columns = []
-    for number, feature in enumerate(from_tensor(layout)):
+    for number, feature in enumerate(features):
         bags = []
         for b in range(samples):
             first, last = offsets[number * samples + b : number * samples + b + 2]

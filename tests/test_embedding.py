@@ -9,7 +9,7 @@ import pickle
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from lookups import SCHEMES, collection, materialise, pool, random_bags
+from lookups import ALL, budget, collection, materialise, pool, random_bags
 from torch import nn
 
 from pocketrec import (
@@ -23,20 +23,21 @@ from pocketrec import (
     full_bytes,
     stored_bytes,
 )
+from pocketrec.sharing import Budget
 
 
 def virtual_table(module) -> torch.Tensor:
     return materialise(module)[0].detach()
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", ALL)
 @pytest.mark.parametrize("mode", ["sum", "mean", "max"])
 @pytest.mark.parametrize("padding_idx", [None, 3, -1])
 def test_bag_means_what_torch_means(scheme, mode, padding_idx):
     """nn.EmbeddingBag over the materialised table is the oracle: 1-D with offsets, with the last offset, and 2-D."""
-    budget = {} if scheme == "full" else {"memory_size": 101}
+    given = budget(scheme, 101)
     options = {"mode": mode, "padding_idx": padding_idx, "dtype": torch.float64}
-    ours = EmbeddingBag(40, 6, **options, sharing=SCHEMES[scheme], **budget)
+    ours = EmbeddingBag(40, 6, **options, sharing=ALL[scheme], **given)
     torchs = nn.EmbeddingBag(40, 6, _weight=virtual_table(ours), **options)
     ids, offsets = torch.tensor([3, 3, 39, 0, 7, 7, 7]), torch.tensor([0, 2, 2, 5])
     torch.testing.assert_close(ours(ids, offsets), torchs(ids, offsets))
@@ -47,20 +48,20 @@ def test_bag_means_what_torch_means(scheme, mode, padding_idx):
     torch.testing.assert_close(ours(ids, closed), torchs(ids, closed))
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", ALL)
 def test_weighted_bag_means_what_torch_means(scheme):
-    budget = {} if scheme == "full" else {"memory_size": 101}
-    ours = EmbeddingBag(40, 6, mode="sum", dtype=torch.float64, sharing=SCHEMES[scheme], **budget)
+    given = budget(scheme, 101)
+    ours = EmbeddingBag(40, 6, mode="sum", dtype=torch.float64, sharing=ALL[scheme], **given)
     torchs = nn.EmbeddingBag(40, 6, mode="sum", _weight=virtual_table(ours), dtype=torch.float64)
     ids, weights = torch.randint(0, 40, (5, 3)), torch.randn(5, 3, dtype=torch.float64)
     torch.testing.assert_close(ours(ids, per_sample_weights=weights), torchs(ids, per_sample_weights=weights))
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", ALL)
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (129,), (2, 3, 4)])
 def test_embedding_reads_rows_in_any_shape(scheme, shape):
-    budget = {} if scheme == "full" else {"memory_size": 101}
-    ours = Embedding(40, 6, padding_idx=2, dtype=torch.float64, sharing=SCHEMES[scheme], **budget)
+    given = budget(scheme, 101)
+    ours = Embedding(40, 6, padding_idx=2, dtype=torch.float64, sharing=ALL[scheme], **given)
     ids = torch.randint(0, 40, shape)
     expected = virtual_table(ours)[ids] * (ids != 2)[..., None]
     torch.testing.assert_close(ours(ids), expected)
@@ -69,7 +70,7 @@ def test_embedding_reads_rows_in_any_shape(scheme, shape):
 @given(
     samples=st.integers(0, 9),
     dims=st.lists(st.integers(1, 9), min_size=1, max_size=3),
-    scheme=st.sampled_from([s for s in SCHEMES if s != "full"]),
+    scheme=st.sampled_from([s for s in ALL if s not in ("full", "qr-concat")]),
     pooling=st.sampled_from(["sum", "mean", "max"]),
     seed=st.integers(0, 2**62 - 1),
 )
@@ -165,9 +166,9 @@ def test_budgets_are_kept():
 
 def test_hashing_trick_keeps_small_tables_exact_and_shares_the_rest_equally():
     tables = [Table("large", 10_000, 4), Table("small", 10, 4), Table("larger", 20_000, 4)]
-    layouts, slots = HashingTrick().place(tables, 1000, 0)
-    assert [f.places for f in layouts] == [120, 10, 120]
-    assert slots == 1000
+    placed = HashingTrick().place(tables, Budget(1000), 0)
+    assert [piece.places for (piece,) in placed.pieces] == [120, 10, 120]
+    assert placed.slots == 1000
     module = EmbeddingBagCollection([tables[1]], HashingTrick(), memory_size=40)
     assert len(torch.unique(module(torch.arange(10)[:, None]), dim=0)) == 10, "a table that fits has no collisions"
 
@@ -180,9 +181,9 @@ def test_hashing_trick_keeps_small_tables_exact_and_shares_the_rest_equally():
 def test_hashing_trick_never_exceeds_its_budget(sizes, extra):
     tables = [Table(f"t{i}", n, d) for i, (n, d) in enumerate(sizes)]
     budget = sum(d for _, d in sizes) + extra
-    layouts, used = HashingTrick().place(tables, budget, 0)
-    assert used <= budget
-    assert all(f.places >= 1 for f in layouts)
+    placed = HashingTrick().place(tables, Budget(budget), 0)
+    assert placed.slots <= budget
+    assert all(piece.places >= 1 for (piece,) in placed.pieces)
 
 
 def test_compression_counts_bytes_in_any_precision():
@@ -277,8 +278,8 @@ def test_full_starts_from_torchs_weight():
 
 ROBE = {"sharing": Robe(), "compression": 10}
 REFUSED = {
-    "no budget": (lambda: EmbeddingBag(100, 16), "either memory_size .* or compression"),
-    "two budgets": (lambda: EmbeddingBag(100, 16, compression=2, memory_size=9), "either memory_size"),
+    "no budget": (lambda: EmbeddingBag(100, 16), "one of memory_size .*, memory_bytes and compression"),
+    "two budgets": (lambda: EmbeddingBag(100, 16, compression=2, memory_size=9), "one of memory_size"),
     "budget for full": (lambda: EmbeddingBag(100, 16, sharing=Full(), compression=2), "full tables take no"),
     "compression below 1": (lambda: EmbeddingBag(100, 16, compression=0.1), "at least 1 .*got 0.1"),
     "compression nan": (lambda: EmbeddingBag(100, 16, compression=math.nan), "at least 1"),

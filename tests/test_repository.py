@@ -87,6 +87,7 @@ def test_public_names():
         "EmbeddingBagCollection",
         "Full",
         "HashingTrick",
+        "QuotientRemainder",
         "Robe",
         "Table",
         "compress_",

@@ -70,7 +70,7 @@ class EmbeddingBag(_OneTable):
         max_norm, norm_type, scale_grad_by_freq, sparse: refused unless at torch's default; they make no sense when
             rows share slots (`sparse=True` is what `Full` does anyway).
         sharing: a sharing scheme, `Robe()` by default; `Full()` for an ordinary table.
-        compression or memory_size: the budget; see `SharedTables`.
+        compression, memory_size or memory_bytes: the budget; see `SharedTables`.
         init, seed: see `SharedTables`.
 
     Example:
@@ -96,6 +96,7 @@ class EmbeddingBag(_OneTable):
         *,
         sharing: Scheme | None = None,
         memory_size: int | None = None,
+        memory_bytes: int | None = None,
         compression: float | None = None,
         init: float | str | None = None,
         seed: int = 0,
@@ -112,6 +113,7 @@ class EmbeddingBag(_OneTable):
             weight=_weight,
             sharing=sharing,
             memory_size=memory_size,
+            memory_bytes=memory_bytes,
             compression=compression,
             init=init,
             seed=seed,
@@ -181,6 +183,7 @@ class Embedding(_OneTable):
         *,
         sharing: Scheme | None = None,
         memory_size: int | None = None,
+        memory_bytes: int | None = None,
         compression: float | None = None,
         init: float | str | None = None,
         seed: int = 0,
@@ -197,6 +200,7 @@ class Embedding(_OneTable):
             weight=_weight,
             sharing=sharing,
             memory_size=memory_size,
+            memory_bytes=memory_bytes,
             compression=compression,
             init=init,
             seed=seed,

@@ -1,14 +1,12 @@
-"""How many slots a memory gets."""
+"""How much a scheme may store."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-import torch
-
 from pocketrec.errors import UsageError, whole_number
-from pocketrec.sharing import Scheme, Table
+from pocketrec.sharing import Budget, Scheme, Table
 
 FULL_ITEM_BYTES = 4  # full tables are counted in float32, as the paper does
 
@@ -20,32 +18,41 @@ def full_table_bytes(tables: Sequence[Table]) -> int | None:
     return FULL_ITEM_BYTES * sum(known) if len(known) == len(sizes) else None
 
 
-def slots_of(
+def budget_of(
     tables: Sequence[Table],
     sharing: Scheme,
+    slot_bytes: float,
+    *,
     memory_size: int | None,
+    memory_bytes: int | None,
     compression: float | None,
-    dtype: torch.dtype,
-) -> int:
-    """Slots of the memory; 0 for full tables, which have no budget.
+) -> Budget:
+    """What may be stored; nothing for full tables, which have no budget.
 
-    Compression counts bytes: a memory in half precision has twice the slots.
+    Bytes and compression count bytes: a memory in half precision has twice the slots.
 
     Raises:
         UsageError: a budget that is missing, doubled or makes no sense.
     """
+    given = [value for value in (memory_size, memory_bytes, compression) if value is not None]
     if sharing.row_sparse:
-        if memory_size is not None or compression not in (None, 1, 1.0):
-            raise UsageError("full tables take no memory_size and no compression: they store every row")
-        return 0
-    if (memory_size is None) == (compression is None):
-        raise UsageError("give either memory_size (slots) or compression (full / shared, at least 1)")
-    if compression is None:
-        return whole_number("memory_size", memory_size, at_least=1)
-    if isinstance(compression, str) or not (math.isfinite(compression) and compression >= 1):
+        if memory_size is not None or memory_bytes is not None or compression not in (None, 1, 1.0):
+            raise UsageError("full tables take no memory_size, memory_bytes or compression: they store every row")
+        return Budget(0, slot_bytes)
+    if len(given) != 1:
+        raise UsageError("give one of memory_size (slots), memory_bytes and compression (full / shared, at least 1)")
+    if memory_size is not None:
+        return Budget(whole_number("memory_size", memory_size, at_least=1), slot_bytes)
+    if memory_bytes is not None:
+        return Budget(int(whole_number("memory_bytes", memory_bytes, at_least=1) / slot_bytes), slot_bytes)
+    return Budget(int(_compressed_bytes(tables, compression) / slot_bytes), slot_bytes)
+
+
+def _compressed_bytes(tables: Sequence[Table], compression: float | None) -> float:
+    if not isinstance(compression, int | float) or not (math.isfinite(compression) and compression >= 1):
         raise UsageError(f"compression is full size / shared size, at least 1 (1000 for 1000x), got {compression!r}")
     full = full_table_bytes(tables)
     if full is None:
         name = next(t.name for t in tables if t.num_embeddings is None)
         raise UsageError(f"table {name!r} is open-ended, so there is nothing to compress from: give memory_size")
-    return int(full / compression / dtype.itemsize)
+    return full / compression

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from pocketrec import hashing, ops
-from pocketrec.embedding.budget import full_table_bytes, slots_of
+from pocketrec.embedding.budget import budget_of, full_table_bytes
 from pocketrec.embedding.init import check_init, init_bound
 from pocketrec.embedding.parts import Part, choose_features, make_parts
+from pocketrec.embedding.recover import recover
 from pocketrec.errors import UsageError
 from pocketrec.ops.checks import check_bags
 from pocketrec.ops.layout import to_tensor
@@ -22,15 +23,18 @@ from pocketrec.sharing import Scheme, Table
 class SharedTables(nn.Module):
     """Virtual tables served by one memory; `EmbeddingBag`, `Embedding`, `EmbeddingBagCollection` add a signature.
 
-    A hashed scheme owns one Parameter, `memory` (M,). `Full` owns one (rows, D) Parameter for each width D,
+    A scheme with a budget owns one Parameter, `memory` (M,); what some keep beside it is under `recovery`. `Full` owns
+    one (rows, D) Parameter for each width D,
     `full_d<D>`, with row-sparse gradients. Beside each lies its layout, an int64 buffer that travels in
     `state_dict`: loading weights that another seed, scheme or table list made is an error, not a scrambled model.
 
     Args:
         tables: the virtual tables; a table's position enters its hash.
         sharing: how rows are recovered.
-        memory_size: slots of the memory; or
-        compression: bytes of the full float32 tables / bytes of the memory, at least 1. Neither is given for `Full`.
+        memory_size: the budget in slots of the memory; or
+        memory_bytes: in bytes; or
+        compression: bytes of the full float32 tables / bytes stored, at least 1. None of them is given for `Full`. All
+            that a scheme keeps counts: slots, pointers, maps, projections.
         init: half-width of the uniform initial values, or a named rule (`pocketrec.embedding.init`).
         seed: of the hashes, in [0, 2^62). Not of the initial values: those follow `torch.manual_seed`.
 
@@ -47,6 +51,7 @@ class SharedTables(nn.Module):
         sharing: Scheme,
         *,
         memory_size: int | None = None,
+        memory_bytes: int | None = None,
         compression: float | None = None,
         init: float | str | None = None,
         seed: int = 0,
@@ -59,12 +64,22 @@ class SharedTables(nn.Module):
         self.init = check_init(init)
         self.seed = seed
         _check_tables(self.tables, seed)
-        slots = slots_of(self.tables, sharing, memory_size, compression, dtype or torch.get_default_dtype())
+        budget = budget_of(
+            self.tables,
+            sharing,
+            (dtype or torch.get_default_dtype()).itemsize,
+            memory_size=memory_size,
+            memory_bytes=memory_bytes,
+            compression=compression,
+        )
         self.feature_names = tuple(f for t in self.tables for f in t.features)
         self._table_of_feature = tuple(t for t in self.tables for _ in t.features)
         self.dims = tuple(t.embedding_dim for t in self._table_of_feature)
         """D of each feature, in order."""
-        self._parts = make_parts(self.tables, sharing, slots, seed)
+        self._parts, self.recovery = make_parts(self.tables, sharing, budget, seed)
+        if self.recovery is not None:
+            self.recovery.serve(self.tables)
+            self.recovery.to(device, dtype)
         for part in self._parts:
             empty = torch.empty(part.shape, device=device, dtype=dtype)
             self.register_parameter(part.parameter, nn.Parameter(empty))
@@ -80,9 +95,10 @@ class SharedTables(nn.Module):
 
     def stored(self) -> list[Tensor]:
         """What is kept to recover rows: the parameters, or an int8 memory and its scales."""
+        beside = [] if self.recovery is None else self.recovery.stored()
         if self.scales is None:
-            return list(self.parameters(recurse=False))
-        return [self.get_buffer("memory"), self.scales]
+            return [*self.parameters(recurse=False), *beside]
+        return [self.get_buffer("memory"), self.scales, *beside]
 
     def defer_gradients(self, waiting: ops.Waiting) -> None:
         """While `waiting` exists, backward adds to it and leaves `memory.grad` alone (see `pocketrec.optim`)."""
@@ -130,21 +146,44 @@ class SharedTables(nn.Module):
             for first, table in tables.items():
                 bound = init_bound(self.init, [table])
                 parameter[first : first + (table.num_embeddings or 0)].uniform_(-bound, bound)
+        if self.recovery is not None:
+            self.recovery.reset(getattr(self, "memory", None), init_bound(self.init, self.tables))
 
     def lookup(self, indices: Tensor, offsets: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
         """Pooled rows of all features side by side, (B, sum of D); arguments as `pocketrec.ops.lookup`."""
         weights = None if weights is None else weights.contiguous()
+        if self.recovery is not None:
+            names = "\n".join(self.feature_names)
+            return recover(self.recovery, self._read_pieces, self.adapt_, indices, offsets, weights, names)
         if len(self._parts) == 1:
-            return self._read(self._parts[0], indices, offsets, weights)
+            return self._read(self._parts[0], getattr(self, self._parts[0].layout), indices, offsets, weights)
         check_bags(indices, offsets, weights, self.num_features)
         columns: dict[int, Tensor] = {}
         for part in self._parts:
             chosen = choose_features(part.features, self.num_features, indices, offsets, weights)
-            columns |= zip(part.features, self._read(part, *chosen).split(part.rows[0].dim, dim=1), strict=True)
+            read = self._read(part, getattr(self, part.layout), *chosen)
+            columns |= zip(part.features, read.split(part.rows[0].dim, dim=1), strict=True)
         return torch.cat([columns[feature] for feature in range(self.num_features)], dim=1)
 
-    def _read(self, part: Part, indices: Tensor, offsets: Tensor | None, weights: Tensor | None) -> Tensor:
-        memory, layout = getattr(self, part.parameter), getattr(self, part.layout)
+    @torch.no_grad()
+    def adapt_(self) -> None:
+        """Let a learned map change where that is due. Training does it by itself; compiled, call it after each step."""
+        if self.recovery is not None:
+            self.recovery.adapt_(self.get_parameter("memory") if self._parts else None)
+
+    def _read_pieces(self, ids: Tensor, offsets: Tensor | None, weights: Tensor | None, feature: int | None) -> Tensor:
+        (part,) = self._parts
+        like = self.get_parameter("memory") if self.scales is None else self.scales
+        weights = None if weights is None else weights.to(like.dtype).contiguous()
+        if feature is None:
+            return self._read(part, getattr(self, part.layout), ids, offsets, weights)
+        part = part.only(feature)
+        return self._read(part, to_tensor(part.rows).to(ids.device), ids, offsets, weights)
+
+    def _read(
+        self, part: Part, layout: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None
+    ) -> Tensor:
+        memory = getattr(self, part.parameter)
         args = (memory, indices, offsets, weights, layout, part.width, part.names)
         if self.sparse_gradients:
             return ops.lookup_row_sparse(*args)

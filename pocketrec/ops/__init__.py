@@ -1,5 +1,6 @@
 """The op contract (floor 2): layout, checks, reference, registration. Kernels a floor below, schemes above."""
 
+from pocketrec.ops.checked import checked_ids, features_of_ids
 from pocketrec.ops.deferred import Batch, Waiting, lookup_deferred
 from pocketrec.ops.layout import FeatureLayout, Mode, Rule, Sign
 from pocketrec.ops.lookup import lookup
@@ -16,6 +17,8 @@ __all__ = [
     "Sign",
     "Update",
     "Waiting",
+    "checked_ids",
+    "features_of_ids",
     "lookup",
     "lookup_deferred",
     "lookup_row_sparse",

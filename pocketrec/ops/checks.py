@@ -62,7 +62,7 @@ def check_tensors(
         layout.dim() == 2 and layout.shape[1] == len(FeatureLayout._fields),
         f"layout must have shape (F, {len(FeatureLayout._fields)}), got {tuple(layout.shape)}",
     )
-    _check_shapes(indices, offsets, weights, layout.shape[0])
+    check_shapes(indices, offsets, weights, layout.shape[0])
     if weights is not None:
         dtype = memory.dtype if scales is None else scales.dtype
         _require(weights.dtype == dtype, f"per_sample_weights must be {dtype} like the rows, got {weights.dtype}")
@@ -106,7 +106,8 @@ def _divides(features: int, bags: int) -> bool:
     return bags % features == 0 if features else bags == 0
 
 
-def _check_shapes(indices: Tensor, offsets: Tensor | None, weights: Tensor | None, features: int) -> None:
+def check_shapes(indices: Tensor, offsets: Tensor | None, weights: Tensor | None, features: int) -> None:
+    """Raise ValueError unless ids, offsets and weights have the shapes of bags of `features` features."""
     if offsets is None:
         _require(
             indices.dim() == 2 and indices.shape[1] == features,
@@ -127,7 +128,7 @@ def _check_shapes(indices: Tensor, offsets: Tensor | None, weights: Tensor | Non
 
 def check_bags(indices: Tensor, offsets: Tensor | None, weights: Tensor | None, features: int) -> None:
     """Raise ValueError unless ids, offsets and weights describe bags of `features` features."""
-    _check_shapes(indices, offsets, weights, features)
+    check_shapes(indices, offsets, weights, features)
     if offsets is not None:
         _check_offsets(indices, offsets)
 
@@ -145,6 +146,11 @@ def explain(
     _check_layout(memory, weighted, layout, width)
     if offsets is not None:
         _check_offsets(indices, offsets)
+    explain_ids(indices, offsets, layout, names)
+
+
+def explain_ids(indices: Tensor, offsets: Tensor | None, layout: Tensor, names: str) -> None:
+    """Raise ValueError where an id lies outside its table, naming the first."""
     position = reference.first_bad_id(indices, offsets, layout)
     if position >= 0:
         raise UsageError(_describe_bad_id(position, indices, offsets, layout, names))

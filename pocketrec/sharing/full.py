@@ -8,13 +8,16 @@ from itertools import accumulate
 
 from pocketrec.errors import UsageError
 from pocketrec.ops import FeatureLayout, Rule
+from pocketrec.sharing.budget import Budget
+from pocketrec.sharing.scheme import Placement, one_piece
 from pocketrec.sharing.table import Table
 
 
-def exact_rows(table: Table, num_rows: int, base: int) -> FeatureLayout:
-    """`num_rows` rows of their own from slot `base` on, row r serving id r."""
-    d = table.embedding_dim
-    return table.layout(rule=Rule.DIRECT, base=base, span=num_rows * d, chunk=d, align=d, places=num_rows)
+def exact_rows(table: Table, num_rows: int, base: int, width: int | None = None) -> FeatureLayout:
+    """`num_rows` rows of their own from slot `base` on, row r serving id r; as wide as the table's unless told."""
+    d = table.embedding_dim if width is None else width
+    region = {"base": base, "span": num_rows * d, "places": num_rows}
+    return table.layout(rule=Rule.DIRECT, num_embeddings=num_rows, dim=d, chunk=d, align=d, **region)
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Full:
     def row_sparse(self) -> bool:
         return True
 
-    def place(self, tables: Sequence[Table], memory_size: int, seed: int) -> tuple[list[FeatureLayout], int]:
+    def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         sizes = []
         for table in tables:
             if table.num_embeddings is None:
@@ -34,4 +37,4 @@ class Full:
                 )
             sizes.append(table.num_embeddings * table.embedding_dim)
         *bases, total = accumulate(sizes, initial=0)
-        return [exact_rows(t, t.num_embeddings or 0, base) for t, base in zip(tables, bases, strict=True)], total
+        return one_piece([exact_rows(t, t.num_embeddings or 0, b) for t, b in zip(tables, bases, strict=True)], total)

@@ -7,10 +7,16 @@ from typing import Any
 from pocketrec.errors import UsageError, nearest
 from pocketrec.sharing.full import Full
 from pocketrec.sharing.hashing_trick import HashingTrick
+from pocketrec.sharing.quotient_remainder import QuotientRemainder
 from pocketrec.sharing.robe import Robe
 from pocketrec.sharing.scheme import Scheme
 
-SCHEMES: dict[str, Any] = {"full": Full, "hashing-trick": HashingTrick, "robe": Robe}
+SCHEMES: dict[str, Any] = {
+    "full": Full,
+    "hashing-trick": HashingTrick,
+    "robe": Robe,
+    "qr": QuotientRemainder,
+}
 
 
 def scheme_named(name: str, **options: Any) -> Scheme:

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pocketrec import hashing
 from pocketrec.errors import UsageError, nearest, whole_number
 from pocketrec.ops import FeatureLayout, Rule, Sign
-from pocketrec.sharing.scheme import check_budget
+from pocketrec.sharing.budget import Budget
+from pocketrec.sharing.scheme import Placement, Shared, one_piece
 from pocketrec.sharing.table import Table
 
 HASHES = ("mixing", "linear", "authors")
 
 
 @dataclass(frozen=True)
-class Robe:
+class Robe(Shared):
     """row(x)[c*Z + i] = g * memory[(align * h(table, x, c) + i) mod M]: each chunk of Z elements is a run of slots.
 
     One memory serves all tables. Stores M slots, whatever the tables' sizes.
@@ -43,13 +44,10 @@ class Robe:
         if self.hash == "authors" and (self.signed or self.align != 1):
             raise UsageError("hash='authors' is bit-exact with a kernel that has neither signs nor alignment")
 
-    @property
-    def row_sparse(self) -> bool:
-        return False
-
-    def place(self, tables: Sequence[Table], memory_size: int, seed: int) -> tuple[list[FeatureLayout], int]:
+    def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
+        memory_size = budget.slots
         largest = max((min(self.chunk_size, t.embedding_dim) for t in tables), default=1)
-        check_budget(memory_size, largest, f"one chunk of {largest} slots")
+        budget.require(largest, f"one chunk of {largest} slots")
         if memory_size < self.align:
             raise UsageError(f"align={self.align} leaves no start in a memory of {memory_size} slots: lower it")
         if self.hash == "linear" and memory_size > hashing.PRIME:
@@ -59,7 +57,7 @@ class Robe:
         for number, table in enumerate(tables):
             layouts.append(self._place_table(table, number, offset, memory_size, seed))
             offset += table.num_embeddings or hashing.AUTHORS_ID_LIMIT
-        return layouts, memory_size
+        return one_piece(layouts, memory_size)
 
     def _place_table(self, table: Table, number: int, offset: int, memory_size: int, seed: int) -> FeatureLayout:
         chunk = min(self.chunk_size, table.embedding_dim)

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from pocketrec import hashing
-from pocketrec.errors import UsageError
 from pocketrec.ops import FeatureLayout
+from pocketrec.sharing.budget import Budget
+from pocketrec.sharing.recovery import Recovery
 from pocketrec.sharing.table import Table
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the rows of some tables lie.
+
+    Args:
+        pieces: of each table, the layouts of its pieces, side by side; one piece, the row itself, for most schemes.
+        slots: of the memory.
+        recovery: what happens beside the lookup, if anything.
+    """
+
+    pieces: tuple[tuple[FeatureLayout, ...], ...]
+    slots: int
+    recovery: Recovery | None = None
 
 
 class Scheme(Protocol):
@@ -19,8 +35,8 @@ class Scheme(Protocol):
         """Whether each row has slots of its own, so that gradients are row-sparse and no budget applies."""
         ...
 
-    def place(self, tables: Sequence[Table], memory_size: int, seed: int) -> tuple[list[FeatureLayout], int]:
-        """One layout row a table, and the slots they use together (at most `memory_size`).
+    def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
+        """Place the tables within the budget.
 
         Raises:
             UsageError: the budget is too small for the scheme, or too large for its addresses.
@@ -28,12 +44,15 @@ class Scheme(Protocol):
         ...
 
 
-def check_budget(memory_size: int, needed: int, what: str) -> None:
-    """Refuse a budget in which a scheme cannot place even one piece."""
-    if memory_size < needed:
-        raise UsageError(
-            f"a memory of {memory_size} slots cannot hold {what}: it takes at least {needed}; "
-            "raise memory_size or lower the compression"
-        )
-    if memory_size >= hashing.SLOT_LIMIT:
-        raise UsageError(f"a hashed memory must have fewer than 2^31 slots, got {memory_size}: compress more")
+class Shared:
+    """What schemes with a budget have in common."""
+
+    @property
+    def row_sparse(self) -> bool:
+        """Gradients are dense, as the memory is small."""
+        return False
+
+
+def one_piece(layouts: Sequence[FeatureLayout], slots: int) -> Placement:
+    """The placement of whole rows."""
+    return Placement(tuple((layout,) for layout in layouts), slots)

@@ -1,0 +1,183 @@
+"""The lookup of schemes with a `Recovery`: ids become ids of pieces, one op looks them up, pieces become rows.
+
+Bags are pooled by the op where rows are linear in their pieces; else, and for a maximum over sums, each id's row is
+recovered first and the rows are pooled.
+
+Letters: B samples, F features, N ids in all, S pieces of a row side by side, K terms that add up to a piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pocketrec import ops
+from pocketrec.ops import FeatureLayout, Mode, Rule, features_of_ids
+from pocketrec.ops.checks import check_shapes
+from pocketrec.ops.layout import to_tensor
+from pocketrec.sharing import PADDED, Recovery
+
+_PADDING, _MODE = (FeatureLayout._fields.index(name) for name in ("padding", "mode"))
+Read = Callable[[Tensor, Tensor | None, Tensor | None, int | None], Tensor]
+"""(ids, offsets, weights, one feature or None for all) -> pieces: the lookup of the memory."""
+
+
+def recover(
+    recovery: Recovery,
+    read: Read,
+    adapt_: Callable[[], None],
+    indices: Tensor,
+    offsets: Tensor | None,
+    weights: Tensor | None,
+    names: str,
+) -> Tensor:
+    """Pooled rows of all features side by side, (B, sum of D); in training the recovery learns from the ids first.
+
+    Raises:
+        ValueError: see `pocketrec.ops.lookup`.
+    """
+    check_shapes(indices, offsets, weights, len(recovery.rows))
+    ids = ops.checked_ids(indices, offsets, recovery.features, names)
+    tables = recovery.table_of_feature
+    if offsets is not None:
+        tables = tables.index_select(0, features_of_ids(ids, offsets, len(recovery.rows)))
+    if recovery.training and torch.is_grad_enabled():
+        if not torch.compiler.is_compiling():
+            adapt_()
+        recovery.observe(ids, tables)
+    lookup = _Lookup(recovery, read)
+    if offsets is None:
+        return lookup.one_each(ids, weights, None)
+    one_term = recovery.terms == 1 and not recovery.combines
+    if recovery.linear and (one_term or all(row.mode != Mode.MAX for row in recovery.rows)):
+        return lookup.pooled_pieces(ids, tables, offsets, weights)
+    return lookup.pooled_rows(ids, offsets, weights)
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    recovery: Recovery
+    read: Read
+
+    def one_each(self, ids: Tensor, weights: Tensor | None, feature: int | None) -> Tensor:
+        """One id of each feature (B, F), or of the one told (n, 1) -> their rows side by side."""
+        own = slice(None) if feature is None else slice(feature, feature + 1)
+        recovery, rows = self.recovery, self.recovery.rows[own]
+        pieces, factors = recovery.translate(ids, recovery.table_of_feature[own])
+        kept = ids != recovery.features[own, _PADDING]
+        pieces, factors = self._masked(pieces, factors, kept, weights if recovery.linear else None)
+        out = recovery.combine(self._read_one_each(pieces, factors, feature), ids, recovery.table_numbers[own])
+        return out if recovery.linear else _weigh(out, kept, weights, rows)
+
+    def _masked(
+        self, pieces: Tensor, factors: Tensor | None, kept: Tensor, weights: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Pieces of padding are padding; what each piece is multiplied by."""
+        shape = (*kept.shape, self.recovery.splits, self.recovery.terms)
+        pieces = torch.where(kept[..., None, None], pieces, PADDED).expand(shape)
+        if weights is not None:
+            factors = weights[..., None, None] if factors is None else factors * weights[..., None, None]
+        return pieces, None if factors is None else factors.expand(shape)
+
+    def _read_one_each(self, pieces: Tensor, factors: Tensor | None, feature: int | None) -> Tensor:
+        if self.recovery.splits == 0:
+            return pieces.new_zeros(pieces.shape[0], 0)
+        samples, terms = pieces.shape[0], self.recovery.terms
+        if terms == 1:
+            flat = None if factors is None else factors.flatten(1).contiguous()
+            return self.read(pieces.flatten(1).contiguous(), None, flat, feature)
+        by_piece = pieces.permute(1, 2, 0, 3).reshape(-1)
+        offsets = torch.arange(0, by_piece.shape[0] + 1, terms, device=pieces.device)
+        flat = None if factors is None else factors.permute(1, 2, 0, 3).reshape(-1)
+        return self.read(by_piece, offsets, flat, feature)
+
+    def pooled_pieces(self, ids: Tensor, tables: Tensor, offsets: Tensor, weights: Tensor | None) -> Tensor:
+        """Bags whose pieces are pooled by the lookup."""
+        recovery, num_features = self.recovery, len(self.recovery.rows)
+        feature_of_id = features_of_ids(ids, offsets, num_features)
+        pieces, factors = recovery.translate(ids, tables)
+        kept = ids != recovery.features[:, _PADDING].index_select(0, feature_of_id)
+        if recovery.terms > 1 and any(row.mode == Mode.MEAN for row in recovery.rows):
+            takes_mean = recovery.features[:, _MODE] == Mode.MEAN
+            weights = _shares_of_mean(kept, offsets, takes_mean.index_select(0, feature_of_id))
+        order = _by_piece(offsets, feature_of_id, num_features, recovery.splits)
+        by_piece, flat = (
+            None if t is None else t.reshape(-1, recovery.terms).index_select(0, order).reshape(-1)
+            for t in self._masked(pieces, factors, kept, weights)
+        )
+        assert by_piece is not None
+        own = _offsets_by_piece(offsets, num_features, recovery.splits) * recovery.terms
+        return recovery.combine(self.read(by_piece, own, flat, None), None, recovery.table_numbers)
+
+    def pooled_rows(self, ids: Tensor, offsets: Tensor, weights: Tensor | None) -> Tensor:
+        """Bags whose rows are recovered first, feature by feature."""
+        samples = (offsets.shape[0] - 1) // len(self.recovery.rows)
+        columns = []
+        for f, row in enumerate(self.recovery.rows):
+            own = offsets[f * samples : (f + 1) * samples + 1]
+            first, last = own[:1].tolist() + own[-1:].tolist()
+            chosen = ids[first:last]
+            of_rows = None if weights is None else weights[first:last]
+            rows = self.one_each(chosen[:, None], None, f)
+            columns.append(_pool(rows, chosen != row.padding, own - first, of_rows, row.mode))
+        return torch.cat(columns, dim=1)
+
+
+def _weigh(out: Tensor, kept: Tensor, weights: Tensor | None, rows: Sequence[FeatureLayout]) -> Tensor:
+    """Rows that do not count are zero, the others multiplied by their weight."""
+    widths = torch.tensor([row.dim for row in rows], device=out.device)
+    if any(row.padding >= 0 for row in rows):
+        out = out.masked_fill(~kept.repeat_interleave(widths, 1, output_size=out.shape[1]), 0)
+    return out if weights is None else out * weights.repeat_interleave(widths, 1, output_size=out.shape[1])
+
+
+def _shares_of_mean(kept: Tensor, offsets: Tensor, takes_mean: Tensor) -> Tensor:
+    """1 / the ids that count of each id's bag, where its feature takes the mean; else 1. (Means take no weights.)"""
+    bag_of_id = torch.repeat_interleave(offsets.diff(), output_size=kept.shape[0])
+    counts = kept.new_zeros(offsets.shape[0] - 1, dtype=torch.float64).index_add_(0, bag_of_id, kept.double())
+    return torch.where(takes_mean, 1 / counts.clamp(min=1).index_select(0, bag_of_id), 1)
+
+
+def _by_piece(offsets: Tensor, feature_of_id: Tensor, num_features: int, splits: int) -> Tensor:
+    """From pieces in the order of ids, (N, S) flattened, to feature by feature, piece by piece, id by id: (N * S,)."""
+    total = feature_of_id.shape[0] * splits
+    if splits == 1 or total == 0:
+        return torch.arange(total, device=offsets.device)
+    bounds = offsets[:: (offsets.shape[0] - 1) // num_features]
+    feature = feature_of_id.repeat_interleave(splits, output_size=total)
+    first, size = (t.index_select(0, feature) for t in (bounds, bounds.diff()))
+    position = torch.arange(total, device=offsets.device) - first * splits
+    return (first + position % size) * splits + position // size
+
+
+def _offsets_by_piece(offsets: Tensor, num_features: int, splits: int) -> Tensor:
+    """The offsets of F * S features, each of F repeated S times."""
+    if splits == 1:
+        return offsets
+    lengths = offsets.diff().view(num_features, 1, -1).expand(-1, splits, -1).reshape(-1)
+    return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+
+
+def _pool(rows: Tensor, kept: Tensor, offsets: Tensor, weights: Tensor | None, mode: int) -> Tensor:
+    """Rows of one feature's bags, pooled: (n, D), (n,), (B+1,) -> (B, D)."""
+    number, dim = rows.shape
+    layout = FeatureLayout(
+        rule=Rule.DIRECT,
+        num_embeddings=number,
+        padding=PADDED,
+        dim=dim,
+        column=0,
+        mode=mode,
+        base=0,
+        span=(number + 1) * dim,
+        chunk=dim,
+        align=dim,
+        places=number + 1,
+        sign=0,
+    )
+    memory = torch.cat([rows, rows.new_zeros(1, dim)])  # a memory is never empty
+    ids = torch.where(kept, torch.arange(number, device=rows.device), PADDED)
+    return ops.lookup(memory, ids, offsets, weights, to_tensor([layout]).to(rows.device), dim)

@@ -1,0 +1,44 @@
+"""What a scheme may store: so many slots, or anything else that takes no more bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pocketrec import hashing
+from pocketrec.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Bytes, counted in slots of the memory.
+
+    Args:
+        slots: how many slots there may be where nothing else is kept.
+        slot_bytes: of one: 4 in float32, 1.0625 in int8 (a scale for 64 slots counted).
+    """
+
+    slots: int
+    slot_bytes: float = 4.0
+
+    @property
+    def bytes(self) -> int:
+        """All that may be stored."""
+        return int(self.slots * self.slot_bytes)
+
+    def after(self, stored_bytes: float) -> Budget:
+        """What is left for slots beside pointers, maps, projections of that many bytes; perhaps less than none."""
+        return Budget(int((self.slots * self.slot_bytes - stored_bytes) // self.slot_bytes), self.slot_bytes)
+
+    def require(self, slots: int, what: str) -> None:
+        """Refuse a budget that cannot hold `slots` slots, or that is too large for a hash to address.
+
+        Raises:
+            UsageError: says how many slots it takes.
+        """
+        if self.slots < slots:
+            raise UsageError(
+                f"a memory of {max(self.slots, 0)} slots cannot hold {what}: it takes at least {slots}; "
+                "raise memory_size or lower the compression"
+            )
+        if self.slots >= hashing.SLOT_LIMIT:
+            raise UsageError(f"a hashed memory must have fewer than 2^31 slots, got {self.slots}: compress more")
