@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
 from pocketrec.embedding.arguments import as_ids, check_weights_allowed
+from pocketrec.embedding.keyed import KeyedJagged, KeyedTensor, TableConfig, bags_of, is_keyed
 from pocketrec.embedding.tables import SharedTables
 from pocketrec.errors import UsageError
 from pocketrec.sharing import Robe, Scheme, Table
@@ -28,6 +29,9 @@ class EmbeddingBagCollection(SharedTables):
                                           offsets  [0,  1,   3,  3,  4,     7,   8]
 
     F is the number of features of all tables, in the order of `tables` and of each table's `features`.
+
+    Called with a `KeyedJaggedTensor` of TorchRec, keys in any order: returns what TorchRec's models read as a
+    `KeyedTensor` (see `pocketrec.embedding.keyed`). Weights in it count; TorchRec leaves them out unless told.
 
     Args:
         tables: see `Table`.
@@ -69,20 +73,36 @@ class EmbeddingBagCollection(SharedTables):
         """D where all tables have the same, else None."""
         return self.dims[0] if len(set(self.dims)) == 1 else None
 
-    def forward(self, ids: Tensor | Bags) -> Tensor:
-        """(B, F) ids or bags -> (B, F, D), or (B, sum of D) where widths differ.
+    def embedding_bag_configs(self) -> list[TableConfig]:
+        """The tables in TorchRec's words: its DLRM takes this collection for its `embedding_bag_collection`."""
+        return [TableConfig(t.name, t.num_embeddings, t.embedding_dim, list(t.features)) for t in self.tables]
+
+    @overload
+    def forward(self, ids: Tensor | Bags) -> Tensor: ...
+    @overload
+    def forward(self, ids: KeyedJagged) -> KeyedTensor: ...
+
+    def forward(self, ids: Tensor | Bags | KeyedJagged) -> Tensor | KeyedTensor:
+        """(B, F) ids or bags -> (B, F, D), or (B, sum of D) where widths differ; a KeyedJaggedTensor -> a KeyedTensor.
 
         Raises:
-            ValueError: see `pocketrec.ops.lookup`.
+            ValueError: see `pocketrec.ops.lookup`; a batch that lacks the key of a feature.
         """
         if isinstance(ids, Tensor):
-            pooled = self.lookup(as_ids("ids", ids))
-        else:
-            if not isinstance(ids, tuple | list) or len(ids) not in (2, 3):
+            return self._by_feature(self.lookup(as_ids("ids", ids)))
+        if isinstance(ids, tuple | list):
+            if len(ids) not in (2, 3):
                 raise UsageError("bags are a tuple (values, offsets) or (values, offsets, per_sample_weights)")
-            values, offsets, weights = ids if len(ids) == 3 else (*ids, None)
-            if weights is not None:
-                check_weights_allowed({t.pooling for t in self.tables})
-            pooled = self.lookup(as_ids("values", values), as_ids("offsets", offsets), weights)
+            return self._by_feature(self._pool(*ids))
+        if is_keyed(ids):
+            return KeyedTensor(self.feature_names, self.dims, self._pool(*bags_of(ids, self.tables)))
+        raise UsageError(f"ids must be a Tensor, bags or a KeyedJaggedTensor, got a {type(ids).__name__}")
+
+    def _pool(self, values: Tensor, offsets: Tensor, weights: Tensor | None = None) -> Tensor:
+        if weights is not None:
+            check_weights_allowed({t.pooling for t in self.tables})
+        return self.lookup(as_ids("values", values), as_ids("offsets", offsets), weights)
+
+    def _by_feature(self, pooled: Tensor) -> Tensor:
         dim = self.embedding_dim
         return pooled if dim is None else pooled.view(pooled.shape[0], self.num_features, dim)

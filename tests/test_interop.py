@@ -1,0 +1,150 @@
+"""Other people's objects: TorchRec's batches by their shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from lookups import ALL, collection, random_bags
+from torch import Tensor
+
+from pocketrec import Table
+
+
+@dataclass
+class Batch:
+    """The methods of torchrec's KeyedJaggedTensor that we rely on, and no more."""
+
+    names: list[str]
+    ids: Tensor
+    starts: Tensor
+    weights: Tensor | None = None
+
+    def keys(self) -> list[str]:
+        return self.names
+
+    def values(self) -> Tensor:
+        return self.ids
+
+    def offsets(self) -> Tensor:
+        return self.starts
+
+    def weights_or_none(self) -> Tensor | None:
+        return self.weights
+
+
+TABLES = [Table("a", 20, 4), Table("b", 30, 8, ("b1", "b2")), Table("c", 5, 4)]
+
+
+def keyed(module, names, samples=7, weighted=False):
+    """A batch with keys in the order of `names`, and the bags of the module's features in the module's own order."""
+    ids, offsets = random_bags(module, samples)
+    weights = torch.rand(len(ids), dtype=torch.float64) if weighted else None
+    bounds = offsets[::samples].tolist()
+    spans = {name: slice(*bounds[i : i + 2]) for i, name in enumerate(module.feature_names)}
+    lengths = dict(zip(module.feature_names, offsets.diff().split(samples), strict=True))
+    other = torch.tensor([10**9, -1]), torch.tensor([2] + [0] * (samples - 1)), torch.zeros(2, dtype=torch.float64)
+    parts = [
+        (ids[spans[n]], lengths[n], None if weights is None else weights[spans[n]]) if n in spans else other
+        for n in names
+    ]
+    starts = torch.cat([torch.zeros(1, dtype=torch.int64), torch.cat([p[1] for p in parts]).cumsum(0)])
+    own = torch.cat([p[2] for p in parts]) if weighted else None
+    return Batch(names, torch.cat([p[0] for p in parts]).int(), starts.int(), own), (ids, offsets, weights)
+
+
+@pytest.mark.parametrize("scheme", ALL)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("names", [["a", "b1", "b2", "c"], ["c", "b2", "b1", "a"], ["b2", "unused", "c", "a", "b1"]])
+def test_a_keyed_batch_is_the_bags_of_its_keys_in_our_order(scheme, weighted, names):
+    """Keys that come in another order, or that nobody uses, must not move a single row; ids and offsets are int32."""
+    module = collection(scheme, TABLES)
+    batch, bags = keyed(module, names, weighted=weighted)
+    out = module(batch)
+    assert torch.equal(out.values(), module(bags))
+    assert (out.keys(), out.length_per_key()) == (["a", "b1", "b2", "c"], [4, 8, 8, 4])
+    assert out.offset_per_key() == [0, 4, 12, 20, 24]
+    assert torch.equal(out["b2"], module(bags)[:, 12:20])
+    assert torch.equal(torch.cat(list(out.to_dict().values()), 1), out.values())
+
+
+@pytest.mark.parametrize("names", [["a", "b1", "b2", "c"], ["c", "b2", "b1", "a"]])
+def test_an_empty_keyed_batch(names):
+    module = collection("robe", TABLES)
+    none = torch.zeros(0, dtype=torch.int64)
+    assert module(Batch(names, none, torch.zeros(1, dtype=torch.int32))).values().shape == (0, 24)
+
+
+def test_gradients_reach_memory_and_weights_through_a_keyed_batch():
+    module = collection("robe", TABLES)
+    batch, bags = keyed(module, ["c", "b2", "b1", "a"], weighted=True)
+    batch.weights.requires_grad_()
+    bags[2].requires_grad_()
+    module(batch)["b1"].pow(2).sum().backward()
+    got = module.memory.grad.clone()
+    module.zero_grad()
+    module(bags)[:, 4:12].pow(2).sum().backward()
+    torch.testing.assert_close(got, module.memory.grad)
+    assert batch.weights.grad.any()
+    torch.testing.assert_close(batch.weights.grad.sum(), bags[2].grad.sum())
+
+
+def test_one_key_may_look_into_several_tables_under_torchrecs_names():
+    """TorchRec calls such features key@table; both must read the bags of the one key."""
+    module = collection("robe", [Table("s", 20, 4, ("user@s",)), Table("t", 20, 4, ("item", "user@t"))])
+    users, items = torch.tensor([3, 19, 4]), torch.tensor([7, 8])
+    batch = Batch(["item", "user"], torch.cat([items, users]), torch.tensor([0, 1, 2, 4, 5]))
+    out = module(batch)
+    assert out.keys() == ["user@s", "item", "user@t"]
+    bags = torch.cat([users, items, users]), torch.tensor([0, 2, 3, 4, 5, 7, 8])
+    assert torch.equal(out.values(), module(bags).flatten(1))
+
+
+def test_a_keyed_batch_in_our_order_compiles_without_a_graph_break():
+    torch._dynamo.reset()
+    module = collection("robe", TABLES)
+    batch, bags = keyed(module, ["a", "b1", "b2", "c"])
+    compiled = torch.compile(lambda b: module(b).values(), fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(batch), module(bags))
+
+
+ONE = Batch(["a", "b1", "b2", "c"], torch.zeros(4, dtype=torch.int64), torch.arange(5))
+
+
+class Strides(Batch):
+    def variable_stride_per_key(self) -> bool:
+        return True
+
+
+BAD_BATCHES = {
+    "no such key": (Batch(["a", "b1", "c"], ONE.ids[:3], torch.arange(4)), "no key 'b2', a feature of table 'b'"),
+    "offsets of another K": (Batch(["c", "b1", "b2", "a"], ONE.ids, torch.arange(4)), "for F=4 features"),
+    "offsets fall": (Batch(["c", "b1", "b2", "a"], ONE.ids, torch.tensor([0, 2, 1, 3, 4])), "must not fall"),
+    "offsets end early": (Batch(["c", "b1", "b2", "a"], ONE.ids, torch.tensor([0, 1, 1, 1, 1])), "got 0 to 1"),
+    "float ids": (Batch(["c", "b1", "b2", "a"], ONE.ids.double(), torch.arange(5)), "values must be int64 or int32"),
+    "a stride a key": (Strides(*vars(ONE).values()), "a batch size of its own for each key"),
+    "a dict": ({"a": ONE.ids}, "a KeyedJaggedTensor, got a dict"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_BATCHES)
+def test_batches_that_cannot_be_read_are_named(case):
+    batch, message = BAD_BATCHES[case]
+    with pytest.raises(ValueError, match=message):
+        collection("robe", TABLES)(batch)
+
+
+def test_weights_in_a_keyed_batch_need_sum_pooling():
+    module = collection("robe", [Table("a", 5, 4, pooling="mean")])
+    with pytest.raises(ValueError, match="sum pooling only, got 'mean'"):
+        module(Batch(["a"], torch.tensor([1]), torch.tensor([0, 1]), torch.ones(1, dtype=torch.float64)))
+
+
+def test_tables_in_torchrecs_words():
+    configs = collection("robe", TABLES).embedding_bag_configs()
+    assert [(c.name, c.num_embeddings, c.embedding_dim, c.feature_names) for c in configs] == [
+        ("a", 20, 4, ["a"]),
+        ("b", 30, 8, ["b1", "b2"]),
+        ("c", 5, 4, ["c"]),
+    ]
