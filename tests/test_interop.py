@@ -1,15 +1,17 @@
-"""Other people's objects: TorchRec's batches by their shape."""
+"""Other people's objects and files: TorchRec's batches by their shape, the authors' checkpoints, safetensors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from lookups import ALL, collection, random_bags
 from torch import Tensor
 
-from pocketrec import Table
+from pocketrec import EmbeddingBag, EmbeddingBagCollection, Robe, Table
+from pocketrec.embedding import load_authors_
 
 
 @dataclass
@@ -148,3 +150,110 @@ def test_tables_in_torchrecs_words():
         ("b", 30, 8, ["b1", "b2"]),
         ("c", 5, 4, ["c"]),
     ]
+
+
+SIZES, DIMS, Z, M = (100, 40_000_000, 7), (16, 16, 5), 8, 997
+
+
+def authors_rows(array: np.ndarray, ids: list[int], val_offset: int, dim: int, chunk: int) -> np.ndarray:
+    """The authors' rows, from their formula (paper notes, 3b), with Python's exact integers."""
+    r = [2038074743, *np.random.RandomState(1024).randint(0, 2038074743, 50).tolist()]
+    slots = [
+        [
+            ((r[3] * (x + val_offset) + r[2] * (i // chunk) + r[1]) % r[0]) % (len(array) - chunk + 1) + i % chunk
+            for i in range(dim)
+        ]
+        for x in ids
+    ]
+    return array[np.array(slots)]
+
+
+def authors_state(kind: str, seed: int = 1024, sizes: int = len(SIZES), dtype=torch.float32) -> dict[str, Tensor]:
+    """A state dict as one of their models leaves it: every module holds the one array."""
+    array = torch.randn(M, generator=torch.Generator().manual_seed(1), dtype=dtype)
+    drawn = np.random.RandomState(seed).randint(0, 2038074743, 50 if kind == "cuda" else 10)
+    state = {"bot_l.0.weight": torch.zeros(2, 2), "bot_l.0.bias": torch.zeros(2)}
+    for i in range(sizes):
+        name = f"emb_l.{i}."
+        state |= {name + "weight": array, name + "random_numbers": torch.tensor([2038074743, *drawn.tolist()])}
+        if kind == "cuda":
+            state |= {name + "hashed_weight": array, name + "signature": torch.zeros(2, dtype=torch.int64)}
+        if kind == "cpu":
+            element = torch.arange(DIMS[i])
+            state[name + "helper_E1sR"] = torch.full((DIMS[i],), int(drawn[2]))
+            state |= {name + "helper_Eidx_base": element // Z, name + "helper_Eidx_offset": element % Z}
+    return state
+
+
+def ours(memory_size: int = M, chunk: int = Z, sizes=SIZES, dims=DIMS, **options) -> EmbeddingBagCollection:
+    tables = [Table(f"t{i}", n, d) for i, (n, d) in enumerate(zip(sizes, dims, strict=True))]
+    return EmbeddingBagCollection(tables, Robe(chunk, hash="authors"), memory_size=memory_size, **options)
+
+
+@pytest.mark.parametrize("kind", ["cuda", "cpu"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_of_an_authors_checkpoint_are_bit_exact(kind, dtype):
+    """Several tables, so that val_offset counts; a width that Z does not divide; ids at both ends."""
+    state, module = authors_state(kind, dtype=dtype), ours(dtype=dtype)
+    load_authors_(module, state, "emb_l.", val_offsets=[0, 100, 40_000_100])
+    ids = [[0, 0, 0], [99, 39_999_999, 6], [50, 12_345_678, 3]]
+    rows = module(torch.tensor(ids)).detach().numpy()
+    array, column = state["emb_l.0.weight"].numpy(), 0
+    for number, (offset, dim) in enumerate(zip((0, 100, 40_000_100), DIMS, strict=True)):
+        expected = authors_rows(array, [row[number] for row in ids], offset, dim, Z)
+        assert np.array_equal(rows[:, column : column + dim], expected), f"table {number}"
+        column += dim
+
+
+def test_a_single_bag_of_the_authors_with_padding():
+    """`padding_idx` is not in their state dict; its rows are zeros on both sides."""
+    state = {key.removeprefix("emb_l.0."): value for key, value in authors_state("cuda", sizes=1).items()}
+    bag = EmbeddingBag(100, 16, mode="sum", padding_idx=3, memory_size=M, sharing=Robe(Z, hash="authors"))
+    load_authors_(bag, state)
+    rows = bag(torch.tensor([[3], [99]])).detach().numpy()
+    assert not rows[0].any()
+    assert np.array_equal(rows[1:], authors_rows(state["weight"].numpy(), [99], 0, 16, Z))
+
+
+def changed(**changes) -> dict[str, Tensor]:
+    return authors_state("cuda") | {key.replace("__", "."): value for key, value in changes.items()}
+
+
+SIGNED = torch.ones(2, dtype=torch.int64)
+UNREADABLE = {
+    "another memory size": (lambda: (ours(M + 1), authors_state("cuda")), f"build it with memory_size={M}"),
+    "another type": (lambda: (ours(dtype=torch.float64), authors_state("cuda")), "build it with dtype=torch.float32"),
+    "another seed": (lambda: (ours(), authors_state("cuda", seed=7)), "another seed than 1024"),
+    "another scheme": (lambda: (EmbeddingBag(100, 16, memory_size=M), authors_state("cuda", sizes=1)), "authors' rows"),
+    "fewer tables": (lambda: (ours(sizes=SIZES[:2], dims=DIMS[:2]), authors_state("cuda")), "3 of the .* 2 tables"),
+    "another formula": (lambda: (ours(), authors_state("robez-dlrm")), "places rows by another formula"),
+    "none there": (lambda: (ours(), {"emb_l.0.weight": torch.zeros(M)}), "no module of the authors' below prefix"),
+    "other chunks": (lambda: (ours(chunk=4), authors_state("cpu")), r"chunks of 8, the embeddings of 4: .*Robe\(chunk"),
+    "other widths": (lambda: (ours(dims=(16, 8, 5)), authors_state("cpu")), "rows of width 16, table 't1' of 8"),
+    "signatures": (lambda: (ours(), changed(emb_l__1__signature=SIGNED)), "emb_l.1.signature: rows placed by"),
+    "trained apart": (
+        lambda: (ours(), changed(emb_l__2__hashed_weight=torch.zeros(M))),
+        "'emb_l.0.' and 'emb_l.2.' hold different arrays",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_checkpoints_that_would_give_other_rows_are_refused_and_nothing_is_changed(case):
+    build, message = UNREADABLE[case]
+    module, state = build()
+    before = module.memory.detach().clone()
+    with pytest.raises(ValueError, match=message):
+        load_authors_(module, state, "emb_l.")
+    assert torch.equal(module.memory, before)
+
+
+def test_a_val_offset_that_is_not_ours_is_refused():
+    with pytest.raises(ValueError, match=r"must be the rows of all tables before each, \[0, 100, 40000100\]"):
+        load_authors_(ours(), authors_state("cuda"), "emb_l.", val_offsets=[0, 0, 0])
+
+
+def test_the_authors_cpu_class_has_no_padding():
+    bag = EmbeddingBag(100, 16, padding_idx=0, memory_size=M, sharing=Robe(Z, hash="authors"))
+    with pytest.raises(ValueError, match="has no padding_idx, and reads row 0"):
+        load_authors_(bag, authors_state("cpu", sizes=1))

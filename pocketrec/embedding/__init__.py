@@ -1,5 +1,6 @@
 """Embeddings with torch's semantics (floor 4); they own the one memory."""
 
+from pocketrec.embedding.authors import load_authors_
 from pocketrec.embedding.bag import Embedding, EmbeddingBag
 from pocketrec.embedding.collection import EmbeddingBagCollection
 from pocketrec.embedding.quantize import quantize_
@@ -12,6 +13,7 @@ __all__ = [
     "EmbeddingBagCollection",
     "SharedTables",
     "full_bytes",
+    "load_authors_",
     "owners_in",
     "quantize_",
     "stored_bytes",
