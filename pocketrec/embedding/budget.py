@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
+
 from pocketrec.errors import UsageError, whole_number
+from pocketrec.ops.layout import SCALE_BLOCK
 from pocketrec.sharing import Budget, Scheme, Table
 
 FULL_ITEM_BYTES = 4  # full tables are counted in float32, as the paper does
@@ -18,10 +21,17 @@ def full_table_bytes(tables: Sequence[Table]) -> int | None:
     return FULL_ITEM_BYTES * sum(known) if len(known) == len(sizes) else None
 
 
+def slot_bytes(dtype: torch.dtype | None) -> float:
+    """What a slot takes; in int8 with its part of a scale."""
+    if dtype == torch.int8:
+        return 1 + 4 / SCALE_BLOCK
+    return (dtype or torch.get_default_dtype()).itemsize
+
+
 def budget_of(
     tables: Sequence[Table],
     sharing: Scheme,
-    slot_bytes: float,
+    of_slot: float,
     *,
     memory_size: int | None,
     memory_bytes: int | None,
@@ -38,14 +48,14 @@ def budget_of(
     if sharing.row_sparse:
         if memory_size is not None or memory_bytes is not None or compression not in (None, 1, 1.0):
             raise UsageError("full tables take no memory_size, memory_bytes or compression: they store every row")
-        return Budget(0, slot_bytes)
+        return Budget(0, of_slot)
     if len(given) != 1:
         raise UsageError("give one of memory_size (slots), memory_bytes and compression (full / shared, at least 1)")
     if memory_size is not None:
-        return Budget(whole_number("memory_size", memory_size, at_least=1), slot_bytes)
+        return Budget(whole_number("memory_size", memory_size, at_least=1), of_slot)
     if memory_bytes is not None:
-        return Budget(int(whole_number("memory_bytes", memory_bytes, at_least=1) / slot_bytes), slot_bytes)
-    return Budget(int(_compressed_bytes(tables, compression) / slot_bytes), slot_bytes)
+        return Budget.of_bytes(whole_number("memory_bytes", memory_bytes, at_least=1), of_slot)
+    return Budget.of_bytes(_compressed_bytes(tables, compression), of_slot)
 
 
 def _compressed_bytes(tables: Sequence[Table], compression: float | None) -> float:

@@ -36,7 +36,7 @@ class EmbeddingBagCollection(SharedTables):
     Args:
         tables: see `Table`.
         sharing: `Robe(chunk_size=16)` unless said otherwise.
-        memory_size, compression, init, seed, device, dtype: see `SharedTables`.
+        memory_size, memory_bytes, compression, init, seed, device, dtype: see `SharedTables`.
 
     Example:
         >>> tables = [Table("user", 1_000_000, 16), Table("item", 300_000, 16)]
@@ -51,6 +51,7 @@ class EmbeddingBagCollection(SharedTables):
         sharing: Scheme | None = None,
         *,
         memory_size: int | None = None,
+        memory_bytes: int | None = None,
         compression: float | None = None,
         init: float | str | None = None,
         seed: int = 0,
@@ -61,6 +62,7 @@ class EmbeddingBagCollection(SharedTables):
             tables,
             Robe() if sharing is None else sharing,
             memory_size=memory_size,
+            memory_bytes=memory_bytes,
             compression=compression,
             init=init,
             seed=seed,

@@ -85,7 +85,7 @@ class _Lookup:
     def _read_one_each(self, pieces: Tensor, factors: Tensor | None, feature: int | None) -> Tensor:
         if self.recovery.splits == 0:
             return pieces.new_zeros(pieces.shape[0], 0)
-        samples, terms = pieces.shape[0], self.recovery.terms
+        terms = self.recovery.terms
         if terms == 1:
             flat = None if factors is None else factors.flatten(1).contiguous()
             return self.read(pieces.flatten(1).contiguous(), None, flat, feature)

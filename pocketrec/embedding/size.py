@@ -13,8 +13,10 @@ def stored_bytes(module: nn.Module) -> int:
 
     Id maps are counted apart.
     """
-    stored = {id(t): t for owner in owners_in(module) for t in owner.stored()}
-    return sum(t.numel() * t.element_size() for t in stored.values())
+    stored: dict[int, int] = {}
+    for owner in owners_in(module):
+        stored |= owner.stored()
+    return sum(stored.values())
 
 
 def full_bytes(module: nn.Module) -> int | None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketrec import hashing, ops
-from pocketrec.embedding.budget import budget_of, full_table_bytes
+from pocketrec.embedding.budget import budget_of, full_table_bytes, slot_bytes
 from pocketrec.embedding.init import check_init, init_bound
 from pocketrec.embedding.parts import Part, choose_features, make_parts
 from pocketrec.embedding.recover import recover
@@ -36,6 +36,8 @@ class SharedTables(nn.Module):
         compression: bytes of the full float32 tables / bytes stored, at least 1. None of them is given for `Full`. All
             that a scheme keeps counts: slots, pointers, maps, projections.
         init: half-width of the uniform initial values, or a named rule (`pocketrec.embedding.init`).
+        dtype: of the memory: a floating-point type, or torch.int8: a float32 master is trained, lookups see it as int8
+            serves it, and its budget and stored bytes are those of int8; `quantize_` drops the master.
         seed: of the hashes, in [0, 2^62). Not of the initial values: those follow `torch.manual_seed`.
 
     Raises:
@@ -59,6 +61,10 @@ class SharedTables(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.shadowed = dtype == torch.int8
+        """Whether lookups see the memory as int8 will serve it: it is a float32 master, until `quantize_`."""
+        if self.shadowed and sharing.row_sparse:
+            raise UsageError("dtype: int8 is for shared memories; full tables train in a floating-point type")
         self.tables = tuple(tables)
         self.sharing = sharing
         self.init = check_init(init)
@@ -67,7 +73,7 @@ class SharedTables(nn.Module):
         budget = budget_of(
             self.tables,
             sharing,
-            (dtype or torch.get_default_dtype()).itemsize,
+            slot_bytes(dtype),
             memory_size=memory_size,
             memory_bytes=memory_bytes,
             compression=compression,
@@ -79,7 +85,8 @@ class SharedTables(nn.Module):
         self._parts, self.recovery = make_parts(self.tables, sharing, budget, seed)
         if self.recovery is not None:
             self.recovery.serve(self.tables)
-            self.recovery.to(device, dtype)
+            self.recovery.to(device, torch.float32 if self.shadowed else dtype)
+        dtype = torch.float32 if self.shadowed else dtype
         for part in self._parts:
             empty = torch.empty(part.shape, device=device, dtype=dtype)
             self.register_parameter(part.parameter, nn.Parameter(empty))
@@ -93,12 +100,15 @@ class SharedTables(nn.Module):
         """Whether gradients are row-sparse (full tables)."""
         return self.sharing.row_sparse
 
-    def stored(self) -> list[Tensor]:
-        """What is kept to recover rows: the parameters, or an int8 memory and its scales."""
-        beside = [] if self.recovery is None else self.recovery.stored()
-        if self.scales is None:
-            return [*self.parameters(recurse=False), *beside]
-        return [self.get_buffer("memory"), self.scales, *beside]
+    def stored(self) -> dict[int, int]:
+        """Bytes of each tensor kept to recover rows, by its identity: of a memory, as it will be served."""
+        kept = [getattr(self, part.parameter) for part in self._parts]
+        if self.recovery is not None:
+            kept += self.recovery.stored()
+        stored = {id(t): t.numel() * t.element_size() for t in kept}
+        if self._parts and (self.shadowed or self.scales is not None):
+            stored[id(self.memory)] = ops.quantized_bytes(kept[0].numel())
+        return stored
 
     def defer_gradients(self, waiting: ops.Waiting) -> None:
         """While `waiting` exists, backward adds to it and leaves `memory.grad` alone (see `pocketrec.optim`)."""
@@ -168,13 +178,13 @@ class SharedTables(nn.Module):
     @torch.no_grad()
     def adapt_(self) -> None:
         """Let a learned map change where that is due. Training does it by itself; compiled, call it after each step."""
-        if self.recovery is not None:
+        if self.recovery is not None and self.scales is None:
             self.recovery.adapt_(self.get_parameter("memory") if self._parts else None)
 
     def _read_pieces(self, ids: Tensor, offsets: Tensor | None, weights: Tensor | None, feature: int | None) -> Tensor:
         (part,) = self._parts
-        like = self.get_parameter("memory") if self.scales is None else self.scales
-        weights = None if weights is None else weights.to(like.dtype).contiguous()
+        dtype = getattr(self, part.parameter).dtype if self.scales is None else self.scales.dtype
+        weights = None if weights is None else weights.to(dtype).contiguous()
         if feature is None:
             return self._read(part, getattr(self, part.layout), ids, offsets, weights)
         part = part.only(feature)
@@ -184,6 +194,8 @@ class SharedTables(nn.Module):
         self, part: Part, layout: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None
     ) -> Tensor:
         memory = getattr(self, part.parameter)
+        if self.shadowed and self.scales is None:
+            memory = ops.shadow(memory)
         args = (memory, indices, offsets, weights, layout, part.width, part.names)
         if self.sparse_gradients:
             return ops.lookup_row_sparse(*args)
@@ -222,7 +234,7 @@ class SharedTables(nn.Module):
 
     def extra_repr(self) -> str:
         """What `print(module)` shows."""
-        stored = sum(t.numel() * t.element_size() for t in self.stored())
+        stored = sum(self.stored().values())
         full = full_table_bytes(self.tables)
         saved = "" if full is None else f", compression={full / max(stored, 1):.4g}x"
         return f"tables={len(self.tables)}, features={self.num_features}, {self.sharing}, stored_bytes={stored}{saved}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pocketrec import hashing
 from pocketrec.errors import UsageError
+from pocketrec.ops.layout import SCALE_BLOCK
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,15 @@ class Budget:
         """All that may be stored."""
         return int(self.slots * self.slot_bytes)
 
+    @classmethod
+    def of_bytes(cls, count: float, slot_bytes: float) -> Budget:
+        """As many slots as fit into so many bytes; in int8, whole blocks, each with its scale."""
+        whole = 1 if slot_bytes == int(slot_bytes) else SCALE_BLOCK
+        return cls(int(count // (whole * slot_bytes)) * whole, slot_bytes)
+
     def after(self, stored_bytes: float) -> Budget:
         """What is left for slots beside pointers, maps, projections of that many bytes; perhaps less than none."""
-        return Budget(int((self.slots * self.slot_bytes - stored_bytes) // self.slot_bytes), self.slot_bytes)
+        return Budget.of_bytes(self.slots * self.slot_bytes - stored_bytes, self.slot_bytes)
 
     def require(self, slots: int, what: str) -> None:
         """Refuse a budget that cannot hold `slots` slots, or that is too large for a hash to address.
