@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 
 import pytest
 import torch
@@ -123,6 +125,56 @@ def test_kept_for_their_arguments():
     assert "max_norm" in report.kept["0"]
     assert "scale_grad_by_freq" in report.kept["1"]
     assert "subclass" in report.kept["2"]
+
+
+class Regularised(nn.Module):
+    """Keeps weights as DeepCTR-Torch does, in a list made when the model was built; and in shapes like it."""
+
+    def __init__(self):
+        super().__init__()
+        self.items = nn.Embedding(5000, 16)
+        self.dense = nn.Linear(16, 1)
+        self.penalties = [([self.items.weight, self.dense.weight], 1e-5), ("items", self.items.weight)]
+        self.penalties.append(self.penalties)
+        self.by_name = {"items": self.items.weight, "rate": 0.1}
+        self.words = ["a", "b"]
+
+    def penalty(self):
+        return sum(w.pow(2).sum() for w in self.penalties[0][0])
+
+
+def test_lists_of_weights_hold_the_memories_afterwards():
+    """Else the old table stays in memory for ever, and its norm in the loss."""
+    model = Regularised()
+    table = weakref.ref(model.items.weight)
+    report = compress_(model, compression=10)
+    told = "weights in it were swapped, and it holds their memories now"
+    assert report.elsewhere == {"penalties": f"2 {told}", "by_name": f"1 {told}"}
+    assert f"penalties: 2 {told}" in str(report)
+    assert model.penalties[0][0][0] is model.penalties[1][1] is model.by_name["items"] is model.items.memory
+    assert model.penalties[0][0][1] is model.dense.weight
+    model.penalty().backward()
+    assert model.items.memory.grad is not None
+    gc.collect()
+    assert table() is None, "nobody keeps the table alive"
+
+
+def test_an_optimiser_within_the_model_is_told_of():
+    model = Regularised()
+    model.optimizer = torch.optim.SGD(model.parameters())
+    assert compress_(model, compression=10).elsewhere["optimizer"] == (
+        "an optimiser that steps 1 weights that were swapped: make it anew"
+    )
+
+
+def test_a_weight_that_is_also_a_plain_attribute_is_kept():
+    """As in a head that is tied by hand: what reads the attribute wants the table."""
+    model = Regularised()
+    model.__dict__["head"] = model.items.weight
+    report = compress_(model, compression=10)
+    assert report.kept == {"items": "its weight is also held as head, whose readers need the whole table"}
+    assert isinstance(model.items, nn.Embedding)
+    assert model.by_name["items"] is model.items.weight
 
 
 def test_the_report_counts_optimiser_state_and_prints_a_table():

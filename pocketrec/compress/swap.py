@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from pocketrec.compress.elsewhere import holder_of, replace_elsewhere
 from pocketrec.compress.fit import fit_
 from pocketrec.compress.report import MemoryReport, memory_report
 from pocketrec.embedding import Embedding, EmbeddingBag
@@ -30,10 +31,12 @@ class CompressionReport:
     """Name -> reason."""
     before: MemoryReport
     after: MemoryReport
+    elsewhere: dict[str, str]
+    """Dotted name of an attribute that held swapped weights beside the modules -> what became of them."""
 
     def __str__(self) -> str:
         kept = [f"kept {name}: {reason}" for name, reason in self.kept.items()]
-        return "\n".join([str(self.after), *kept])
+        return "\n".join([str(self.after), *kept, *(f"{name}: {told}" for name, told in self.elsewhere.items())])
 
 
 def compress_(
@@ -49,7 +52,8 @@ def compress_(
 
     A module used at several places is swapped at all of them. Kept, with the reason in the report: a weight that
     another module uses too (a tied output head needs the whole table), modules with `max_norm` or
-    `scale_grad_by_freq`, tables too small for the compression, subclasses, which may do more than look up.
+    `scale_grad_by_freq`, tables too small for the compression, subclasses, which may do more than look up. Lists,
+    tuples and dicts in which the model keeps weights, to regularise them, hold the memories afterwards.
 
     Args:
         model: any module that holds embeddings; not an embedding itself.
@@ -68,7 +72,9 @@ def compress_(
         >>> print(report)
     """
     sharing = Robe() if sharing is None else sharing
-    before, swapped, kept = memory_report(model), [], {}
+    before, kept = memory_report(model), {}
+    swapped: list[str] = []
+    swaps: dict[Tensor, nn.Module] = {}
     for number, (module, places) in enumerate(_found(model, where).items()):
         name = places[0][0]
         reason = _why_not(model, module)
@@ -85,7 +91,9 @@ def compress_(
         for _, parent, attribute in places:
             setattr(parent, attribute, own)
         swapped.append(name)
-    return CompressionReport(tuple(swapped), kept, before, memory_report(model))
+        swaps[module.get_parameter("weight")] = own
+    elsewhere = replace_elsewhere(model, swaps)
+    return CompressionReport(tuple(swapped), kept, before, memory_report(model), elsewhere)
 
 
 def _found(model: nn.Module, where: Where | None) -> dict[Torch, list[tuple[str, nn.Module, str]]]:
@@ -113,7 +121,8 @@ def _why_not(model: nn.Module, module: Torch) -> str | None:
     for name, other in model.named_modules():
         if other is not module and any(p is weight for p in other.parameters(recurse=False)):
             return f"its weight is also that of {name or 'the model itself'}, which needs the whole table"
-    return None
+    holder = holder_of(model, weight)
+    return None if holder is None else f"its weight is also held as {holder}, whose readers need the whole table"
 
 
 def _ours(module: Torch, sharing: Scheme, compression: float, seed: int) -> Embedding | EmbeddingBag:
