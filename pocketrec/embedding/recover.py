@@ -28,7 +28,7 @@ Read = Callable[[Tensor, Tensor | None, Tensor | None, int | None], Tensor]
 def recover(
     recovery: Recovery,
     read: Read,
-    adapt_: Callable[[], None],
+    adapt_: Callable[[Tensor, Tensor], None],
     indices: Tensor,
     offsets: Tensor | None,
     weights: Tensor | None,
@@ -44,10 +44,8 @@ def recover(
     tables = recovery.table_of_feature
     if offsets is not None:
         tables = tables.index_select(0, features_of_ids(ids, offsets, len(recovery.rows)))
-    if recovery.training and torch.is_grad_enabled():
-        if not torch.compiler.is_compiling():
-            adapt_()
-        recovery.observe(ids, tables)
+    if recovery.training and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        adapt_(ids, tables)
     lookup = _Lookup(recovery, read)
     if offsets is None:
         return lookup.one_each(ids, weights, None)

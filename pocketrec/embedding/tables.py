@@ -164,7 +164,7 @@ class SharedTables(nn.Module):
         weights = None if weights is None else weights.contiguous()
         if self.recovery is not None:
             names = "\n".join(self.feature_names)
-            return recover(self.recovery, self._read_pieces, self.adapt_, indices, offsets, weights, names)
+            return recover(self.recovery, self._read_pieces, self._adapt, indices, offsets, weights, names)
         if len(self._parts) == 1:
             return self._read(self._parts[0], getattr(self, self._parts[0].layout), indices, offsets, weights)
         check_bags(indices, offsets, weights, self.num_features)
@@ -176,10 +176,9 @@ class SharedTables(nn.Module):
         return torch.cat([columns[feature] for feature in range(self.num_features)], dim=1)
 
     @torch.no_grad()
-    def adapt_(self) -> None:
-        """Let a learned map change where that is due. Training does it by itself; compiled, call it after each step."""
+    def _adapt(self, ids: Tensor, tables: Tensor) -> None:
         if self.recovery is not None and self.scales is None:
-            self.recovery.adapt_(self.get_parameter("memory") if self._parts else None)
+            self.recovery.adapt_(self.get_parameter("memory") if self._parts else None, ids, tables)
 
     def _read_pieces(self, ids: Tensor, offsets: Tensor | None, weights: Tensor | None, feature: int | None) -> Tensor:
         (part,) = self._parts

@@ -106,8 +106,9 @@ class Recovery(nn.Module):
                 errors.append(f"{prefix}{name}: these weights were made with other tables, another budget or seed")
         super()._load_from_state_dict(state, prefix, metadata, strict, missing, unexpected, errors)
 
-    def observe(self, ids: Tensor, tables: Tensor) -> None:
-        """Learn from the ids of a training batch. Nothing unless a scheme's map adapts."""
+    def adapt_(self, memory: Tensor | None, ids: Tensor, tables: Tensor) -> None:
+        """Learn from the ids of a training batch, before it is looked up; change the map, and the memory with it.
 
-    def adapt_(self, memory: Tensor | None) -> None:
-        """Change the map, and the memory with it, where that is due. Nothing unless a scheme's map adapts."""
+        Nothing unless a scheme's map adapts. All that is learned lies in buffers, and every process of a distributed
+        run must come to the same: what one batch teaches is gathered from all.
+        """
