@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pocketrec.errors import UsageError, nearest
 
+from .checks import check_dense, check_num_dense, check_widths, shape_of
 from .interaction import DotInteraction
 from .mlp import mlp
 
@@ -64,8 +65,10 @@ class DLRM(nn.Module):
         top: Sequence[int] = (512, 256),
     ) -> None:
         super().__init__()
-        num_features, embedding_dim = _shape_of(embeddings)
-        _check_widths(num_dense, bottom, top)
+        num_features, embedding_dim = shape_of(embeddings)
+        check_num_dense(num_dense)
+        check_widths("bottom", bottom)
+        check_widths("top", top)
         self.num_dense = num_dense
         self.embeddings = embeddings
         self.bottom = mlp([num_dense, *bottom, embedding_dim], last_linear=False)
@@ -85,25 +88,8 @@ class DLRM(nn.Module):
 
     def forward(self, dense: Tensor, ids: Any) -> Tensor:
         """dense (B, n) float and ids (whatever the embeddings take, often (B, F) int64) -> logits (B,)."""
-        if dense.dim() != 2 or dense.shape[1] != self.num_dense:
-            raise UsageError(f"dense: must have the shape (B, {self.num_dense}), got {tuple(dense.shape)}")
+        check_dense(dense, self.num_dense)
         bottom = self.bottom(dense)
         vectors = torch.cat([bottom.unsqueeze(1), self.embeddings(ids)], dim=1)
         logits: Tensor = self.top(torch.cat([bottom, self.interaction(vectors)], dim=1))
         return logits.squeeze(1)
-
-
-def _shape_of(embeddings: nn.Module) -> tuple[int, int]:
-    shape = tuple(getattr(embeddings, name, None) for name in ("num_features", "embedding_dim"))
-    for name, value in zip(("num_features", "embedding_dim"), shape, strict=True):
-        if not isinstance(value, int) or value < 1:
-            raise UsageError(f"embeddings: needs an integer attribute {name} of at least 1, got {value!r}")
-    return shape  # type: ignore[return-value]
-
-
-def _check_widths(num_dense: int, bottom: Sequence[int], top: Sequence[int]) -> None:
-    if num_dense < 0:
-        raise UsageError(f"num_dense: must be 0 or more, got {num_dense}")
-    for name, widths in (("bottom", bottom), ("top", top)):
-        if any(width < 1 for width in widths):
-            raise UsageError(f"{name}: every width must be at least 1, got {tuple(widths)}")
