@@ -96,10 +96,10 @@ def check(
 
     Verified: ids lie in [0, num_embeddings) or are padding; offsets start at 0, end at the number of ids and never
     fall; every feature's region lies within the memory and its starts within the region; columns tile the width;
-    weights go with sums. One small kernel sets a flag and `torch._assert_async` tests it: both can be captured in a CUDA graph. On CUDA
-    a failure surfaces at the next synchronisation as a device-side assert, which ends the process's use of the card;
-    until then the lookup reads only inside the memory and a bad id counts for nothing. Shapes, dtypes and devices are
-    the host's to check.
+    weights go with sums. One small kernel sets a flag and `torch._assert_async` tests it: both can be captured in a
+    CUDA graph. On CUDA a failure surfaces at the next synchronisation as a device-side assert, which ends the process's
+    use of the card; until then the lookup reads only inside the memory and a bad id counts for nothing. Shapes, dtypes
+    and devices are the host's to check.
 
     Raises:
         RuntimeError: on the CPU (in Triton's interpreter), at once.
