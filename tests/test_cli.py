@@ -86,6 +86,26 @@ def test_every_scheme_trains_on_every_kind_of_ids(prepared, tmp_path, sharing, i
     assert metrics["compression_with_id_map"] != metrics["compression"]
 
 
+def test_help_names_every_scheme_and_ranker():
+    """The words are written out, so that --help need not import torch."""
+    from pocketrec.cli import train
+    from pocketrec.models import MODELS
+    from pocketrec.sharing import SCHEMES
+
+    assert train.SHARINGS.split(", ") == list(SCHEMES)
+    assert train.RANKERS.split(", ") == list(MODELS)
+
+
+def test_any_scheme_ranker_and_precision_by_its_word(prepared, tmp_path):
+    """Options of a scheme, linear weights within the budget, an int8 memory: all told on the command line."""
+    run = tmp_path / "run"
+    told = ["--sharing", "qr", "--with", "operation=add", "--model", "deepfm", "--precision", "int8"]
+    assert main(["train", "--data", str(prepared), "--out", str(run), *told, "--compression", "4", *QUICK]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["compression"] >= 4
+    assert main(["evaluate", str(run), "--data", str(prepared)]) == 0
+
+
 def test_memory_size_is_a_budget_in_slots(prepared, tmp_path):
     out = tmp_path / "run"
     assert main(["train", "--data", str(prepared), "--memory-size", "1234", "--out", str(out), *QUICK]) == 0
@@ -153,6 +173,10 @@ def test_help_shows_an_example(command, capsys):
 
 
 USAGE = {
+    "unknown option": (["--with", "chunksize=4"], "robe' has no option 'chunksize': did you mean 'chunk_size'"),
+    "unknown precision": (["--precision", "int9"], "did you mean 'int8'"),
+    "preset of another ranker": (["--model", "deepfm", "--preset", "terabyte"], "deepfm has none called 'terabyte'"),
+    "full tables in int8": (["--sharing", "full", "--precision", "int8"], "precision int8 is for memories"),
     "unknown scheme": (["--sharing", "rob"], "did you mean 'robe'"),
     "unknown preset": (["--preset", "kagle"], "did you mean 'kaggle'"),
     "unknown model": (["--model", "drlm"], "did you mean 'dlrm'"),
@@ -181,11 +205,12 @@ def test_bad_flags_end_with_one_line_and_code_2(case, prepared, tmp_path, capsys
     assert not (tmp_path / "run").exists()
 
 
-def test_a_missing_flag_is_argparses_own_error(capsys):
+@pytest.mark.parametrize(("flags", "told"), [([], "--data"), (["--with", "operation"], "wants NAME=VALUE")])
+def test_a_missing_flag_or_value_is_argparses_own_error(flags, told, capsys):
     with pytest.raises(SystemExit) as stop:
-        main(["train", "--out", "run"])
+        main(["train", "--out", "run", *flags])
     assert stop.value.code == 2
-    assert "--data" in capsys.readouterr().err
+    assert told in capsys.readouterr().err
 
 
 def test_bad_data_ends_with_one_line_and_code_1(prepared, trained, tmp_path, capsys):

@@ -7,6 +7,7 @@ with --resume goes on and ends with the same weights, bit for bit. The defaults 
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Any
 
 from pocketrec.cli.show import number, pairs, ratio, size
@@ -16,6 +17,13 @@ EXAMPLE = """examples:
   pocketrec train --data prepared --sharing full --out runs/full
   pocketrec train --data prepared --sharing robe --compression 1000 --out runs/robe-1000x
 """
+SHARINGS = (
+    "full, low-rank, hashing-trick, hashednets, robe, qr, multi-hash, hash-embeddings, mixed-dimensions, tt, dhe, cce, "
+    "hot-cold"
+)
+"""The words of `pocketrec.sharing.SCHEMES`, which would cost --help an import of torch."""
+RANKERS = "dlrm, dlrm-dcnv2, deepfm, dcn-v2, xdeepfm, autoint, fibinet"
+"""The words of `pocketrec.models.MODELS`, likewise."""
 DEFAULT_SHARING, DEFAULT_COMPRESSION = "robe", 100.0
 
 
@@ -29,7 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_model(group: Any) -> None:
-    group.add_argument("--model", metavar="dlrm", help="the ranker (default dlrm)")
+    group.add_argument(
+        "--model",
+        metavar="WORD",
+        help=f"the ranker (default dlrm): {RANKERS}",
+    )
     group.add_argument("--preset", metavar="kaggle|terabyte", help="layer sizes (default kaggle)")
     group.add_argument("--embedding-dim", type=int, metavar="D", help="virtual width; it never changes the budget")
     group.add_argument(
@@ -44,7 +56,22 @@ def _add_model(group: Any) -> None:
 
 
 def _add_sharing(group: Any) -> None:
-    group.add_argument("--sharing", metavar="full|hashing-trick|robe", help="how rows are recovered (default robe)")
+    group.add_argument(
+        "--sharing", metavar="WORD", help=f"how rows are recovered (default robe): {', '.join(SHARINGS)}"
+    )
+    group.add_argument(
+        "--with",
+        action="append",
+        type=_option,
+        dest="options",
+        metavar="NAME=VALUE",
+        help="an option of the scheme, such as operation=add of qr; may be repeated",
+    )
+    group.add_argument(
+        "--precision",
+        metavar="float32|bfloat16|float16|int8",
+        help="what the memory is stored in (default float32); int8 trains a float32 master as int8 will serve it",
+    )
     group.add_argument(
         "--compression", type=float, metavar="X", help=f"full bytes / stored bytes (default {DEFAULT_COMPRESSION:g})"
     )
@@ -100,6 +127,8 @@ def config_from(flags: dict[str, Any]) -> Any:
     from pocketrec.training import TrainConfig
 
     given = {name: value for name, value in flags.items() if value is not None}
+    if "options" in given:
+        given["options"] = dict(given["options"])
     if "init" in given:
         given["init"] = _number_or_word(given["init"])
     if "optimizer" in given:
@@ -123,6 +152,17 @@ def _refuse_foreign(sharing: str, given: dict[str, Any]) -> None:
     for name in ("chunk_size", "hash", "signed", "align"):
         if name in given and sharing in SCHEMES and name not in SCHEMES[sharing].__dataclass_fields__:
             raise UsageError(f"--{name.replace('_', '-')} means nothing to sharing {sharing!r}: leave it out")
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """NAME=VALUE; the value is a number, true, false or a word."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"wants NAME=VALUE, got {text!r}")
+    try:
+        return name.replace("-", "_"), json.loads(value)
+    except ValueError:
+        return name.replace("-", "_"), value
 
 
 def _number_or_word(text: str) -> float | str:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor, nn
 
 from pocketrec.data import ClickLog, Manifest
 from pocketrec.data.ids import Ids
 from pocketrec.embedding import EmbeddingBagCollection, stored_bytes
-from pocketrec.embedding.budget import FULL_ITEM_BYTES
+from pocketrec.embedding.budget import FULL_ITEM_BYTES, slot_bytes
 from pocketrec.errors import DataError, UsageError
-from pocketrec.models import DLRM, PRESETS
+from pocketrec.models import MODELS, ranker_named
 from pocketrec.runs.config import RunConfig
 from pocketrec.sharing import Table
 
@@ -52,22 +53,22 @@ def build_ids(log: ClickLog, config: RunConfig) -> Ids:
 
 def full_slots(manifest: Manifest, config: RunConfig) -> int:
     """Elements of the full tables: a row for every value seen in training, at the preset's D."""
-    return sum(manifest.cardinalities[i] for i in informative_features(manifest)) * PRESETS[config.preset].embedding_dim
+    return sum(manifest.cardinalities[i] for i in informative_features(manifest)) * config.full_width
 
 
-def memory_size(manifest: Manifest, config: RunConfig) -> int | None:
-    """Slots of the memory; None for full tables. A wider virtual D does not change it."""
+def memory_bytes(manifest: Manifest, config: RunConfig) -> int | None:
+    """What may be stored; None for full tables. A wider virtual D does not change it."""
     if config.sharing == "full":
         return None
     if config.memory_size is not None:
-        return config.memory_size
+        return int(config.memory_size * slot_bytes(config.dtype))
     assert config.compression is not None
     full = full_slots(manifest, config)
     if full < config.compression:
         raise UsageError(
             f"compression: {config.compression:g} leaves not one slot of the full tables' {full}: lower it"
         )
-    return int(full / config.compression)
+    return int(full / config.compression) * FULL_ITEM_BYTES
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,13 @@ class Shape:
 
     dense: list[str]
     features: list[str]
-    memory_size: int | None
+    memory_bytes: int | None
 
     @classmethod
     def of(cls, manifest: Manifest, config: RunConfig) -> Shape:
         """The shape of a model trained on this log."""
         features = [manifest.feature_names[i] for i in informative_features(manifest)]
-        return cls(list(manifest.dense_names), features, memory_size(manifest, config))
+        return cls(list(manifest.dense_names), features, memory_bytes(manifest, config))
 
     def columns(self, manifest: Manifest) -> tuple[int, ...]:
         """Where a log has the features. Raises DataError when it has other columns."""
@@ -95,17 +96,48 @@ class Shape:
         return tuple(manifest.feature_names.index(name) for name in self.features)
 
 
-def build_model(shape: Shape, num_embeddings: Sequence[int | None], config: RunConfig) -> DLRM:
-    """The ranker with its embeddings, drawn from the run's seed; `num_embeddings` of each of the shape's features."""
+def build_model(shape: Shape, num_embeddings: Sequence[int | None], config: RunConfig) -> nn.Module:
+    """The ranker with its embeddings, drawn from the run's seed; `num_embeddings` of each of the shape's features.
+
+    Where the ranker has linear weights of ids, they get one part of the budget and the embeddings D.
+    """
     torch.manual_seed(config.training.seed)
+    widths = (config.width, 1) if MODELS[config.model].first_order else (config.width,)
+    parts = [
+        _embeddings(shape, num_embeddings, config, width, width / sum(widths), number)
+        for number, width in enumerate(widths)
+    ]
+    first_order = parts[1] if len(parts) == 2 else None
+    dense = len(shape.dense)
+    return ranker_named(config.model, parts[0], dense, preset=config.preset, first_order=first_order)
+
+
+def _embeddings(
+    shape: Shape, num_embeddings: Sequence[int | None], config: RunConfig, width: int, part: float, number: int
+) -> nn.Module:
+    """Embeddings of `width` that may store that part of the budget."""
     embeddings = EmbeddingBagCollection(
-        [Table(name, rows, config.width) for name, rows in zip(shape.features, num_embeddings, strict=True)],
+        [Table(name, rows, width) for name, rows in zip(shape.features, num_embeddings, strict=True)],
         config.scheme(),
-        memory_size=shape.memory_size,
+        memory_bytes=None if shape.memory_bytes is None else int(shape.memory_bytes * part),
         init=config.init,
-        seed=config.training.seed,
+        seed=config.training.seed + number,
+        dtype=config.dtype,
     )
-    return DLRM.from_preset(config.preset, embeddings, num_dense=len(shape.dense))
+    return embeddings if config.dtype in (torch.float32, torch.int8) else _InFloat32(embeddings)
+
+
+class _InFloat32(nn.Module):
+    """Rows of a half-precision memory as rankers take them."""
+
+    def __init__(self, embeddings: EmbeddingBagCollection) -> None:
+        super().__init__()
+        self.stored = embeddings
+        self.num_features, self.embedding_dim = embeddings.num_features, embeddings.embedding_dim
+
+    def forward(self, ids: Tensor) -> Tensor:
+        rows: Tensor = self.stored(ids)
+        return rows.float()
 
 
 @dataclass(frozen=True)
@@ -123,12 +155,12 @@ class Sizes:
     """The same as `compression` with the id maps on both sides: full tables need every value in a vocabulary."""
 
 
-def sizes_of(model: DLRM, log: ClickLog, ids: Ids, config: RunConfig) -> Sizes:
+def sizes_of(model: nn.Module, log: ClickLog, ids: Ids, config: RunConfig) -> Sizes:
     """Count honestly: stored bytes, and id maps beside. The config is a completed one."""
     assert config.min_count is not None
     manifest, features = log.manifest, informative_features(log.manifest)
     kept = log.kept_ids(config.min_count)
-    row = PRESETS[config.preset].embedding_dim * FULL_ITEM_BYTES
+    row = config.full_width * FULL_ITEM_BYTES
     rows = sum(manifest.cardinalities[i] for i in features)
     kept_rows = sum(len(kept[i]) + 1 for i in features)
     stored = stored_bytes(model)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import torch
+
 from pocketrec.errors import TrainingError, UsageError, nearest
-from pocketrec.models import PRESETS
+from pocketrec.models import MODELS, sizes_named
 from pocketrec.sharing import SCHEMES, Scheme, scheme_named
 from pocketrec.training import TrainConfig
 
-MODELS = ("dlrm",)
 IDS = ("vocabulary", "raw", "filtered")
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +23,15 @@ class RunConfig:
     """A model, how its tables are shared, and how it is trained. Raises UsageError for what makes no sense."""
 
     model: str = "dlrm"
-    """The ranker."""
+    """The ranker, a word of `pocketrec.models.MODELS`."""
     preset: str = "kaggle"
     """Layer sizes, and the D at which compression is counted."""
     sharing: str = "robe"
-    """`full`, `hashing-trick` or `robe`."""
+    """A word of `pocketrec.sharing.SCHEMES`."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the scheme beside those below, by name."""
+    precision: str = "float32"
+    """What the memory is stored in; `int8` trains a float32 master as int8 will serve it."""
     compression: float | None = None
     """Bytes of the full tables (a float32 row of the preset's D for every value seen in training) / bytes stored."""
     memory_size: int | None = None
@@ -53,9 +60,11 @@ class RunConfig:
     """Optimisers, schedule, early stopping, seed, threads, device."""
 
     def __post_init__(self) -> None:
-        for name, known in (("model", MODELS), ("preset", PRESETS), ("sharing", SCHEMES), ("ids", IDS)):
+        known_words = (("model", MODELS), ("sharing", SCHEMES), ("ids", IDS), ("precision", PRECISIONS))
+        for name, known in known_words:
             if getattr(self, name) not in known:
                 raise UsageError(f"{name}: unknown name {getattr(self, name)!r}: {nearest(getattr(self, name), known)}")
+        sizes_named(self.model, self.preset)
         if self.sharing == "full":
             self._check_full()
         elif self.compression is not None and self.memory_size is not None:
@@ -75,19 +84,31 @@ class RunConfig:
     def _check_full(self) -> None:
         if self.compression not in (None, 1) or self.memory_size is not None:
             raise UsageError("sharing 'full' stores every row: it takes neither compression nor memory_size")
+        if self.precision == "int8":
+            raise UsageError("sharing 'full' trains rows in a floating-point type: precision int8 is for memories")
         if self.ids != "vocabulary":
             raise UsageError(f"sharing 'full' needs a row for every id: use ids 'vocabulary', not {self.ids!r}")
 
     def scheme(self) -> Scheme:
         """The sharing scheme, built."""
-        return scheme_named(
-            self.sharing, chunk_size=self.chunk_size, hash=self.hash, signed=self.signed, align=self.align
-        )
+        of_robe = {"chunk_size": self.chunk_size, "hash": self.hash, "signed": self.signed, "align": self.align}
+        return scheme_named(self.sharing, self.options, **of_robe)
 
     @property
     def width(self) -> int:
         """D."""
-        return self.embedding_dim or PRESETS[self.preset].embedding_dim
+        return self.embedding_dim or self.full_width
+
+    @property
+    def full_width(self) -> int:
+        """The D at which full tables are counted."""
+        return sizes_named(self.model, self.preset).embedding_dim
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the memory."""
+        dtype: torch.dtype = getattr(torch, self.precision)
+        return dtype
 
     def as_dict(self) -> dict[str, Any]:
         """For `config.json`."""

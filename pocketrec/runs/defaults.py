@@ -4,8 +4,8 @@ Full tables learn fastest from Adagrad at a large rate, and overfit as soon as t
 ends them. A shared memory sums what many ids ask for, and wants Adam, a rate that falls, and several epochs.
 
 ROBE takes raw ids behind a filter: as good as a vocabulary, at a sixth of its bytes. They lie anywhere, so it hashes
-them with the mixing hash; the linear one spreads evenly only what is consecutive. The hashing trick takes a
-vocabulary: it keeps small tables exactly, and must know which those are.
+them with the mixing hash; the linear one spreads evenly only what is consecutive. So do the others that hash all tables
+into one memory. The rest takes a vocabulary: such schemes keep small tables exactly, or count ids from 0 on.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "epochs": 10,
         "patience": 4,
     },
-    "hashing-trick": {"ids": "vocabulary", **_SHARED},
     "robe": {"ids": "filtered", "hash": "mixing", **_SHARED},
+    "hashednets": {"ids": "filtered", **_SHARED},
+    "hot-cold": {"ids": "filtered", **_SHARED},
 }
+_OTHERS: Mapping[str, Any] = {"ids": "vocabulary", **_SHARED}
 
 
 def defaults_for(sharing: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def defaults_for(sharing: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
     Another optimiser than the scheme's own takes that optimiser's default learning rate, not the scheme's.
     """
-    settings = {"sharing": sharing, **DEFAULTS.get(sharing, {})}
+    settings = {"sharing": sharing, **DEFAULTS.get(sharing, _OTHERS)}
     for part in ("embedding", "dense"):
         own, rate = f"{part}_optimizer", f"{part}_learning_rate"
         if "learning_rate" in given or given.get(own, settings.get(own)) != settings.get(own):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 import pocketrec
 from pocketrec import hashing
@@ -18,7 +19,6 @@ from pocketrec.data import ClickLog
 from pocketrec.data.ids import Ids
 from pocketrec.errors import DataError, UsageError
 from pocketrec.files import remove_parts, write_json
-from pocketrec.models import DLRM
 from pocketrec.runs.build import Shape, Sizes, build_ids, build_model, completed, sizes_of
 from pocketrec.runs.config import RunConfig
 from pocketrec.runs.folder import CONFIG, METRICS, check_folder, read_config, read_metrics, undo
@@ -46,7 +46,7 @@ class TrainedRun:
     config: RunConfig
     shape: Shape
     ids: Ids
-    model: DLRM
+    model: nn.Module
 
 
 def train_run(
@@ -130,7 +130,7 @@ def evaluate_run(run: TrainedRun, log: ClickLog, split: str, device: str | None 
     return evaluate(run.model, _batches(run, log, split), device=device or run.config.training.device)
 
 
-def _model(log: ClickLog, shape: Shape, ids: Ids, config: RunConfig) -> DLRM:
+def _model(log: ClickLog, shape: Shape, ids: Ids, config: RunConfig) -> nn.Module:
     return build_model(shape, [ids.num_embeddings[i] for i in shape.columns(log.manifest)], config)
 
 
