@@ -16,6 +16,18 @@ from pocketrec.ops import reference
 from pocketrec.ops.layout import SCALE_BLOCK, FeatureLayout, Mode, Rule, Sign, from_tensor
 
 
+_SHARDED = (
+    "the memory is sharded: it is whole only inside the forward of the module that FSDP wraps, so call that module, or "
+    "wrap the embeddings in a group of their own"
+)
+
+
+def check_whole(memory: Tensor) -> None:
+    """Raise ValueError for a DTensor, of which each process holds a part; before dispatch, which would name the op."""
+    if hasattr(memory, "placements") and not torch.compiler.is_compiling():
+        raise UsageError(_SHARDED)
+
+
 def check_devices(memory: Tensor, **others: Tensor | None) -> None:
     """Raise ValueError unless all lie where the memory does; before dispatch, which would pick some device's kernel."""
     for name, tensor in others.items():
@@ -100,6 +112,7 @@ def _check_memory(memory: Tensor, scales: Tensor | None) -> None:
             f"got {scales.dtype} of shape {tuple(scales.shape)}",
         )
     _require(memory.is_contiguous(), "the memory must be contiguous: call .contiguous() on it")
+    _require(memory.data_ptr() != 0 or memory.numel() == 0, _SHARDED)  # FSDP frees what views still look at
 
 
 def _divides(features: int, bags: int) -> bool:
@@ -176,7 +189,7 @@ def _check_feature(f: FeatureLayout, slots: int) -> None:
     positive = min(*sizes, f.places) >= 1 and max(sizes) < hashing.SLOT_LIMIT and min(f.base, f.num_embeddings) >= 0
     _require(known and positive, f"no such layout: {f}")
     needed = f.base + f.span
-    _require(needed <= slots, f"the layout reads {needed} slots but the memory has only {slots}")
+    _require(needed <= slots, f"the layout reads {needed} slots but the memory has only {slots}, or {_SHARDED}")
     own = 0 <= f.exact_base <= f.base and 0 <= f.exact <= (f.base - f.exact_base) // f.dim
     _require(own, f"rows of their own must lie before the region of the others: {f}")
     longest = min(f.chunk, f.dim)

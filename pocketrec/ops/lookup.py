@@ -166,6 +166,7 @@ def lookup(
     """
     weights = checks.prepare_weights(memory, indices, offsets, weights, layout, scales)
     if not is_plain(memory, indices, offsets, weights):
+        checks.check_whole(memory)
         return torch.ops.pocketrec.lookup(memory, indices, offsets, weights, layout, width, names, scales)
     trains = torch.is_grad_enabled() and (memory.requires_grad or (weights is not None and weights.requires_grad))
     return (_Eager.apply if trains else look_up)(memory, indices, offsets, weights, layout, width, names, scales)

@@ -41,10 +41,18 @@ class _RowSparse(torch.autograd.Function):
                 grad, table, indices, offsets, weights, layout, table.shape[1]
             )
             rows = _table_rows(indices, offsets, layout)
-            grad_table = torch.sparse_coo_tensor(rows[None], values, table.shape, check_invariants=False)
+            if _several_processes():
+                grad_table = torch.zeros_like(table).index_add_(0, rows, values)
+            else:
+                grad_table = torch.sparse_coo_tensor(rows[None], values, table.shape, check_invariants=False)
         if ctx.needs_input_grad[3]:
             grad_weights = torch.ops.pocketrec.lookup_backward_weights(grad, table, indices, offsets, layout)
         return grad_table, None, None, grad_weights, None, None, None
+
+
+def _several_processes() -> bool:
+    distributed = torch.distributed
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 def _table_rows(indices: Tensor, offsets: Tensor | None, layout: Tensor) -> Tensor:
@@ -69,8 +77,10 @@ def lookup_row_sparse(
 ) -> Tensor:
     """`lookup` into an (R, D) table of directly addressed rows, with a row-sparse gradient (sparse COO, uncoalesced).
 
-    A dense gradient would be as large as the tables. `torch.compile` breaks its graph here: it compiles no sparse
-    gradients. Arguments and errors as `lookup`.
+    A dense gradient would be as large as the tables. With several processes it is dense all the same, for those that
+    add gradients up take no other (DistributedDataParallel does, but of torch's own modules only). `torch.compile`
+    breaks its graph here: it compiles no sparse gradients. Arguments and errors as `lookup`.
     """
+    checks.check_whole(table)
     weights = checks.prepare_weights(table, indices, offsets, weights, layout, None)
     return _RowSparse.apply(table, indices, offsets, weights, layout, width, names)
