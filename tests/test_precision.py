@@ -147,7 +147,7 @@ REFUSED = {
         lambda: pocketrec.quantize_(EmbeddingBagCollection([Table("t", 9, 2)], Full())),
         "only shared memories",
     ),
-    "twice": (lambda: pocketrec.quantize_(pocketrec.quantize_(copy.deepcopy(MODULE))), "int8 already"),
+    "twice": (lambda: pocketrec.quantize_(pocketrec.quantize_(copy.deepcopy(MODULE))), "in integers already"),
     "diverged": (lambda: ops.quantize(torch.tensor([1.0, float("nan")])), "infinities or NaN"),
     "integers": (lambda: ops.quantize(torch.zeros(3, dtype=torch.int8)), "floating-point"),
     "scales of another length": (

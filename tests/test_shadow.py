@@ -23,37 +23,72 @@ from pocketrec import (
 )
 
 
-def collection(sharing=None, **options):
+def collection(sharing=None, dtype=torch.int8, **options):
     tables = [Table("a", 3000, 8), Table("b", 2000, 8)]
     budget = {"compression": 10} | options
-    return EmbeddingBagCollection(tables, sharing or Robe(8), dtype=torch.int8, **budget)
+    return EmbeddingBagCollection(tables, sharing or Robe(8), dtype=dtype, **budget)
 
 
 SHARINGS = (Robe(4, signed=True), HashingTrick(), QuotientRemainder("multiply"))
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int4])
 @pytest.mark.parametrize("sharing", SHARINGS)
-def test_what_is_trained_is_what_int8_serves(sharing):
+def test_what_is_trained_is_what_integers_serve(sharing, dtype):
     """Bit for bit: a model must not change when its master is dropped."""
-    module = collection(sharing, init=1.0)
+    module = collection(sharing, dtype, init=1.0)
     ids = torch.randint(0, 2000, (64, 2))
     trained, stored = module(ids).detach(), stored_bytes(module)
     served = quantize_(copy.deepcopy(module))
     assert served.memory.dtype == torch.int8
     assert torch.equal(served(ids), trained)
     assert stored_bytes(served) == stored
-    assert not torch.equal(trained, collection(sharing, init=1.0)(ids)), "another draw gives other rows"
+    assert not torch.equal(trained, collection(sharing, dtype, init=1.0)(ids)), "another draw gives other rows"
 
 
+@pytest.mark.parametrize(("dtype", "slot"), [(torch.int8, 1), (torch.int4, 0.5)])
 @pytest.mark.parametrize("budget", [{"compression": 10}, {"compression": 1000}, {"memory_bytes": 5000}])
-def test_the_budget_is_that_of_int8(budget):
-    """Nearly four times the slots of float32, the scales counted."""
-    module = collection(**({"compression": None} | budget))
+def test_the_budget_is_that_of_integers(dtype, slot, budget):
+    """Nearly four or eight times the slots of float32, the scales counted."""
+    module = collection(dtype=dtype, **({"compression": None} | budget))
     limit = budget.get("memory_bytes") or full_bytes(module) / budget["compression"]
     assert limit - 68 < stored_bytes(module) <= limit
     slots = module.memory.numel()
     assert module.memory.dtype == torch.float32
-    assert stored_bytes(module) == slots + 4 * -(-slots // 64)
+    assert stored_bytes(module) == slots * slot + 4 * -(-slots // 64)
+
+
+@pytest.mark.parametrize("slots", [1, 64, 129])
+def test_int4_is_stored_two_to_a_byte(slots, tmp_path):
+    """What is counted is what a file holds; loaded, the rows are the same bits."""
+
+    def build():
+        bag = EmbeddingBag(50, 1, mode="sum", sharing=Robe(1), memory_size=slots, dtype=torch.int4, init=1.0)
+        return quantize_(bag)
+
+    bag, other, ids = build(), build(), torch.arange(50)[:, None]
+    state = bag.state_dict()
+    assert state["memory"].dtype == torch.uint8
+    assert state["memory"].numel() + 4 * state["scales"].numel() == stored_bytes(bag)
+    torch.save(state, tmp_path / "state.pt")
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert torch.equal(other(ids), bag(ids))
+    assert bag.memory.dtype == torch.int8, "the module itself is as it was"
+    with pytest.raises(RuntimeError, match="call quantize_"):
+        EmbeddingBag(50, 1, sharing=Robe(1), memory_size=slots).load_state_dict(state)
+
+
+def test_every_int4_survives_packing():
+    steps = torch.arange(-8, 8, dtype=torch.int8)
+    assert torch.equal(ops.unpack(ops.pack(steps), 16), steps)
+    assert torch.equal(ops.unpack(ops.pack(steps[:15]), 15), steps[:15])
+
+
+def test_a_float_model_can_be_served_in_four_bits_too():
+    bag = EmbeddingBag(1000, 8, mode="sum", compression=10)
+    assert stored_bytes(quantize_(bag, bits=4)) == ops.quantized_bytes(800, 4) == 400 + 4 * 13
+    with pytest.raises(ValueError, match="8 or 4, got 5"):
+        quantize_(EmbeddingBag(1000, 8, compression=10), bits=5)
 
 
 def test_the_gradient_reaches_the_master_as_if_nothing_were_rounded():
@@ -61,7 +96,7 @@ def test_the_gradient_reaches_the_master_as_if_nothing_were_rounded():
     grad = torch.randn(64, 2, 8)
     module(ids).backward(grad)
     plain = copy.deepcopy(module)
-    plain.shadowed = False
+    plain.bits = None
     plain.zero_grad()
     plain(ids).backward(grad)
     assert torch.equal(module.memory.grad, plain.memory.grad)
@@ -87,9 +122,11 @@ def test_full_tables_are_refused():
         EmbeddingBag(10, 4, sharing=Full(), dtype=torch.int8)
 
 
-def test_the_shadow_compiles_and_rounds_as_quantize_does():
+@pytest.mark.parametrize("bits", [8, 4])
+def test_the_shadow_compiles_and_rounds_as_quantize_does(bits):
     memory = torch.randn(130, requires_grad=True)
-    steps, scales = ops.quantize(memory)
+    steps, scales = ops.quantize(memory, bits)
     expected = steps.float() * scales.repeat_interleave(64)[:130]
-    assert torch.equal(ops.shadow(memory), expected)
-    assert torch.equal(torch.compile(ops.shadow, fullgraph=True, backend="aot_eager")(memory), expected)
+    assert torch.equal(ops.shadow(memory, bits), expected)
+    assert torch.equal(torch.compile(ops.shadow, fullgraph=True, backend="aot_eager")(memory, bits), expected)
+    assert (ops.shadow(memory, bits) - memory).abs().max() <= scales.max() / 2

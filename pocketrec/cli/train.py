@@ -69,8 +69,8 @@ def _add_sharing(group: Any) -> None:
     )
     group.add_argument(
         "--precision",
-        metavar="float32|bfloat16|float16|int8",
-        help="what the memory is stored in (default float32); int8 trains a float32 master as int8 will serve it",
+        metavar="float32|bfloat16|float16|int8|int4",
+        help="what the memory is stored in (default float32); integers train a float32 master as they will serve it",
     )
     group.add_argument(
         "--compression", type=float, metavar="X", help=f"full bytes / stored bytes (default {DEFAULT_COMPRESSION:g})"

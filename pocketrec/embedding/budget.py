@@ -11,6 +11,8 @@ from pocketrec.errors import UsageError, whole_number
 from pocketrec.ops.layout import SCALE_BLOCK
 from pocketrec.sharing import Budget, Scheme, Table
 
+INTEGER_BITS = {torch.int8: 8, torch.int4: 4}  # type: ignore[attr-defined]
+"""Types a memory may be served in, and trained for."""
 FULL_ITEM_BYTES = 4  # full tables are counted in float32, as the paper does
 
 
@@ -22,9 +24,9 @@ def full_table_bytes(tables: Sequence[Table]) -> int | None:
 
 
 def slot_bytes(dtype: torch.dtype | None) -> float:
-    """What a slot takes; in int8 with its part of a scale."""
-    if dtype == torch.int8:
-        return 1 + 4 / SCALE_BLOCK
+    """What a slot takes; of integers with its part of a scale."""
+    if dtype in INTEGER_BITS:
+        return INTEGER_BITS[dtype] / 8 + 4 / SCALE_BLOCK
     return (dtype or torch.get_default_dtype()).itemsize
 
 

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from pocketrec import hashing, ops
-from pocketrec.embedding.budget import budget_of, full_table_bytes, slot_bytes
+from pocketrec.embedding.budget import INTEGER_BITS, budget_of, full_table_bytes, slot_bytes
 from pocketrec.embedding.init import check_init, init_bound
 from pocketrec.embedding.parts import Part, choose_features, make_parts
 from pocketrec.embedding.recover import recover
+from pocketrec.embedding.state import disagreements, pack_saved, unpack_loaded
 from pocketrec.errors import UsageError
 from pocketrec.ops.checks import check_bags
 from pocketrec.ops.layout import to_tensor
@@ -36,8 +37,8 @@ class SharedTables(nn.Module):
         compression: bytes of the full float32 tables / bytes stored, at least 1. None of them is given for `Full`. All
             that a scheme keeps counts: slots, pointers, maps, projections.
         init: half-width of the uniform initial values, or a named rule (`pocketrec.embedding.init`).
-        dtype: of the memory: a floating-point type, or torch.int8: a float32 master is trained, lookups see it as int8
-            serves it, and its budget and stored bytes are those of int8; `quantize_` drops the master.
+        dtype: of the memory: a floating-point type, or torch.int8 or torch.int4: then a float32 master is trained,
+            lookups see it as integers will serve it, budget and stored bytes are theirs; `quantize_` drops the master.
         seed: of the hashes, in [0, 2^62). Not of the initial values: those follow `torch.manual_seed`.
 
     Raises:
@@ -61,10 +62,10 @@ class SharedTables(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.shadowed = dtype == torch.int8
-        """Whether lookups see the memory as int8 will serve it: it is a float32 master, until `quantize_`."""
-        if self.shadowed and sharing.row_sparse:
-            raise UsageError("dtype: int8 is for shared memories; full tables train in a floating-point type")
+        self.bits = None if dtype is None else INTEGER_BITS.get(dtype)
+        """Of a slot as it is stored, 8 or 4, if in integers. `memory` is their float32 master until `quantize_`."""
+        if self.bits is not None and sharing.row_sparse:
+            raise UsageError(f"dtype: {dtype} is for shared memories; full tables train in a floating-point type")
         self.tables = tuple(tables)
         self.sharing = sharing
         self.init = check_init(init)
@@ -85,13 +86,13 @@ class SharedTables(nn.Module):
         self._parts, self.recovery = make_parts(self.tables, sharing, budget, seed)
         if self.recovery is not None:
             self.recovery.serve(self.tables)
-            self.recovery.to(device, torch.float32 if self.shadowed else dtype)
-        dtype = torch.float32 if self.shadowed else dtype
+            self.recovery.to(device, dtype if self.bits is None else torch.float32)
+        dtype = dtype if self.bits is None else torch.float32
         for part in self._parts:
             empty = torch.empty(part.shape, device=device, dtype=dtype)
             self.register_parameter(part.parameter, nn.Parameter(empty))
             self.register_buffer(part.layout, to_tensor(part.rows).to(device))
-        self.register_buffer("scales", None)  # of an int8 memory
+        self.register_buffer("scales", None)  # of a memory in integers
         self._waiting: weakref.ref[ops.Waiting] | None = None
         self.reset_parameters()
 
@@ -106,8 +107,8 @@ class SharedTables(nn.Module):
         if self.recovery is not None:
             kept += self.recovery.stored()
         stored = {id(t): t.numel() * t.element_size() for t in kept}
-        if self._parts and (self.shadowed or self.scales is not None):
-            stored[id(self.memory)] = ops.quantized_bytes(kept[0].numel())
+        if self._parts and self.bits is not None:
+            stored[id(self.memory)] = ops.quantized_bytes(kept[0].numel(), self.bits)
         return stored
 
     def defer_gradients(self, waiting: ops.Waiting) -> None:
@@ -142,7 +143,7 @@ class SharedTables(nn.Module):
         After `to_empty()` on a module built on the meta device, this makes it whole.
         """
         if self.scales is not None:
-            raise UsageError("an int8 memory is for inference and draws no initial values: build the module anew")
+            raise UsageError("a memory of integers is for inference and draws no initial values: build the module anew")
         for part in self._parts:
             self.get_buffer(part.layout).copy_(to_tensor(part.rows))
             parameter = self.get_parameter(part.parameter)
@@ -193,8 +194,8 @@ class SharedTables(nn.Module):
         self, part: Part, layout: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None
     ) -> Tensor:
         memory = getattr(self, part.parameter)
-        if self.shadowed and self.scales is None:
-            memory = ops.shadow(memory)
+        if self.bits is not None and self.scales is None:
+            memory = ops.shadow(memory, self.bits)
         args = (memory, indices, offsets, weights, layout, part.width, part.names)
         if self.sparse_gradients:
             return ops.lookup_row_sparse(*args)
@@ -204,6 +205,11 @@ class SharedTables(nn.Module):
         if waiting is not None and trains and not torch.compiler.is_compiling():
             return ops.lookup_deferred(*args, waiting)
         return ops.lookup(*args, self.scales)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.scales is not None and self.bits == 4:
+            pack_saved(destination, f"{prefix}memory")
 
     def _load_from_state_dict(
         self,
@@ -215,20 +221,10 @@ class SharedTables(nn.Module):
         unexpected: Any,
         errors: list[str],
     ) -> None:
-        for part in self._parts:
-            loaded, own = state.get(prefix + part.layout), to_tensor(part.rows)
-            if loaded is not None and not torch.equal(loaded.cpu(), own):
-                errors.append(
-                    f"{prefix}{part.layout}: these weights were made with other tables, another sharing scheme, "
-                    "memory size or seed; build the module with the settings it was trained with"
-                )
-            own_type = getattr(self, part.parameter).dtype
-            values = state.get(prefix + part.parameter)
-            if values is not None and (values.dtype == torch.int8) != (own_type == torch.int8):
-                errors.append(
-                    f"{prefix}{part.parameter}: weights of {values.dtype} for a memory of {own_type}: call quantize_ "
-                    "on a model that holds the float weights"
-                )
+        own = {part.parameter: getattr(self, part.parameter) for part in self._parts}
+        if self.scales is not None and self.bits == 4:
+            unpack_loaded(state, f"{prefix}memory", own["memory"])
+        errors.extend(disagreements(self._parts, own, state, prefix))
         super()._load_from_state_dict(state, prefix, metadata, strict, missing, unexpected, errors)
 
     def extra_repr(self) -> str:

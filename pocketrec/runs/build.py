@@ -124,7 +124,7 @@ def _embeddings(
         seed=config.training.seed + number,
         dtype=config.dtype,
     )
-    return embeddings if config.dtype in (torch.float32, torch.int8) else _InFloat32(embeddings)
+    return _InFloat32(embeddings) if config.dtype.itemsize == 2 else embeddings
 
 
 class _InFloat32(nn.Module):

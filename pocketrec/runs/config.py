@@ -15,7 +15,7 @@ from pocketrec.sharing import SCHEMES, Scheme, scheme_named
 from pocketrec.training import TrainConfig
 
 IDS = ("vocabulary", "raw", "filtered")
-PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+PRECISIONS = ("float32", "bfloat16", "float16", "int8", "int4")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class RunConfig:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the scheme beside those below, by name."""
     precision: str = "float32"
-    """What the memory is stored in; `int8` trains a float32 master as int8 will serve it."""
+    """What the memory is stored in; integers train a float32 master as they will serve it."""
     compression: float | None = None
     """Bytes of the full tables (a float32 row of the preset's D for every value seen in training) / bytes stored."""
     memory_size: int | None = None
@@ -84,8 +84,8 @@ class RunConfig:
     def _check_full(self) -> None:
         if self.compression not in (None, 1) or self.memory_size is not None:
             raise UsageError("sharing 'full' stores every row: it takes neither compression nor memory_size")
-        if self.precision == "int8":
-            raise UsageError("sharing 'full' trains rows in a floating-point type: precision int8 is for memories")
+        if self.precision.startswith("int"):
+            raise UsageError(f"sharing 'full' trains floating-point rows: precision {self.precision} is for memories")
         if self.ids != "vocabulary":
             raise UsageError(f"sharing 'full' needs a row for every id: use ids 'vocabulary', not {self.ids!r}")
 
