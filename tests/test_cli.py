@@ -106,6 +106,17 @@ def test_any_scheme_ranker_and_precision_by_its_word(prepared, tmp_path):
     assert main(["evaluate", str(run), "--data", str(prepared)]) == 0
 
 
+def test_features_can_be_left_out(prepared, tmp_path):
+    """Their tables still count: a model without them is compressed, not another problem."""
+    told = ["--sharing", "full", "--without", "cat_0,cat_1", *QUICK]
+    for name, flags in (("all", told[:2] + QUICK), ("fewer", told)):
+        assert main(["train", "--data", str(prepared), "--out", str(tmp_path / name), *flags]) == 0
+    whole, fewer = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("all", "fewer"))
+    assert fewer["full_bytes"] == whole["full_bytes"]
+    assert fewer["stored_bytes"] < whole["stored_bytes"]
+    assert main(["evaluate", str(tmp_path / "fewer"), "--data", str(prepared)]) == 0
+
+
 def test_memory_size_is_a_budget_in_slots(prepared, tmp_path):
     out = tmp_path / "run"
     assert main(["train", "--data", str(prepared), "--memory-size", "1234", "--out", str(out), *QUICK]) == 0
@@ -173,6 +184,7 @@ def test_help_shows_an_example(command, capsys):
 
 
 USAGE = {
+    "unknown feature": (["--without", "C99"], "has no feature 'C99' to leave out"),
     "unknown option": (["--with", "chunksize=4"], "robe' has no option 'chunksize': did you mean 'chunk_size'"),
     "unknown precision": (["--precision", "int9"], "did you mean 'int8'"),
     "preset of another ranker": (["--model", "deepfm", "--preset", "terabyte"], "deepfm has none called 'terabyte'"),

@@ -43,6 +43,12 @@ def _add_model(group: Any) -> None:
         help=f"the ranker (default dlrm): {RANKERS}",
     )
     group.add_argument("--preset", metavar="kaggle|terabyte", help="layer sizes (default kaggle)")
+    group.add_argument(
+        "--without",
+        type=lambda text: tuple(text.split(",")),
+        metavar="NAME,NAME",
+        help="features to leave out; their tables still count as what is compressed",
+    )
     group.add_argument("--embedding-dim", type=int, metavar="D", help="virtual width; it never changes the budget")
     group.add_argument(
         "--ids",

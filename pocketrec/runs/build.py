@@ -12,7 +12,7 @@ from pocketrec.data import ClickLog, Manifest
 from pocketrec.data.ids import Ids
 from pocketrec.embedding import EmbeddingBagCollection, stored_bytes
 from pocketrec.embedding.budget import FULL_ITEM_BYTES, slot_bytes
-from pocketrec.errors import DataError, UsageError
+from pocketrec.errors import DataError, UsageError, nearest
 from pocketrec.models import MODELS, ranker_named
 from pocketrec.runs.config import RunConfig
 from pocketrec.sharing import Table
@@ -83,6 +83,12 @@ class Shape:
     def of(cls, manifest: Manifest, config: RunConfig) -> Shape:
         """The shape of a model trained on this log."""
         features = [manifest.feature_names[i] for i in informative_features(manifest)]
+        for name in config.without:
+            if name not in features:
+                raise UsageError(f"without: the log has no feature {name!r} to leave out: {nearest(name, features)}")
+        features = [name for name in features if name not in config.without]
+        if not features:
+            raise UsageError("without: leaves out every feature of the log: keep one")
         return cls(list(manifest.dense_names), features, memory_bytes(manifest, config))
 
     def columns(self, manifest: Manifest) -> tuple[int, ...]:

@@ -44,6 +44,8 @@ class RunConfig:
     """ROBE: multiply what is read by +1 or -1."""
     align: int = 1
     """ROBE: chunk starts are multiples of it."""
+    without: tuple[str, ...] = ()
+    """Features to leave out of the model. Their full tables still count: leaving out is a way to compress."""
     ids: str = "vocabulary"
     """`vocabulary` rows, `raw` ids, or raw ids that passed a `filtered` set of the values seen often enough."""
     min_count: int | None = None
@@ -75,6 +77,9 @@ class RunConfig:
             raise UsageError(
                 f"compression: is full size / stored size, at least 1 (100 for 100x), got {self.compression}"
             )
+        if isinstance(self.without, str):
+            raise UsageError(f"without: must be a list of feature names, got the text {self.without!r}")
+        object.__setattr__(self, "without", tuple(self.without))  # JSON knows lists only
         for name in ("memory_size", "embedding_dim", "batch_size", "min_count"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -112,7 +117,7 @@ class RunConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """For `config.json`."""
-        return asdict(self)
+        return asdict(self) | {"without": list(self.without)}
 
     @classmethod
     def from_dict(cls, told: dict[str, Any], where: str = "config") -> RunConfig:
