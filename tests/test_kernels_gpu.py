@@ -15,6 +15,7 @@ from lookups import SCHEMES, collection, pool, random_bags
 from pocketrec import EmbeddingBagCollection, Robe, Table, hashing, kernels, optim
 from pocketrec.ops import reference
 from pocketrec.ops.layout import FeatureLayout, from_tensor
+from pocketrec.sharing import PADDED
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -170,6 +171,33 @@ def test_features_of_different_widths_and_chunks(gpu):
         gpu.lookup_backward(*on_device(grad), *args).cpu(),
         reference.lookup_backward(grad, memory, ids, None, None, layout),
     )
+
+
+@pytest.mark.parametrize(("chunk", "dim", "sign"), [(4, 16, 0), (5, 12, 1), (1, 6, 2), (16, 8, 0)])
+@pytest.mark.parametrize("mode", [0, 1, 2])
+def test_rows_of_their_own_and_padding_outside_the_table(chunk, dim, sign, mode, gpu):
+    """Ids below `exact` lie before the region, unsigned by chunk, and never wrap; padding may be any id."""
+    features = [
+        FeatureLayout(
+            1, 300, PADDED, dim, f * dim, mode, 200, 150, min(chunk, dim), 1, 150, sign, hashing.mixing_key(1, f),
+            sign_0=5, sign_1=77, sign_2=991, exact=9 + f, exact_base=4 * f,
+        )
+        for f in range(2)
+    ]  # fmt: skip
+    ids, offsets = torch.randint(0, 300, (60,)), torch.tensor([0, 3, 3, 9, 20, 35, 60, 60, 60])
+    ids[::3], ids[5:7] = torch.randint(0, 11, (20,)), PADDED
+    weights = torch.rand(60, dtype=torch.float64) if mode == 0 else None
+    args = (torch.randn(360, dtype=torch.float64), ids, offsets, weights, torch.tensor(features))
+    gpu.check(*on_device(*args), 2 * dim)
+    expected = reference.lookup(*args, 2 * dim)
+    torch.testing.assert_close(gpu.lookup(*on_device(*args), 2 * dim).cpu(), expected)
+    grad = torch.randn_like(expected)
+    own = gpu.lookup_backward(*on_device(grad, *args))
+    torch.testing.assert_close(own.cpu(), reference.lookup_backward(grad, *args))
+    kernel = kernels.cpu()
+    if kernel is not None:
+        torch.testing.assert_close(kernel.lookup(*args, 2 * dim, None), expected)
+        torch.testing.assert_close(kernel.lookup_backward(grad, *args), reference.lookup_backward(grad, *args))
 
 
 @pytest.mark.parametrize("pooling", ["sum", "mean", "max"])

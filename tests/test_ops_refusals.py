@@ -63,6 +63,10 @@ BAD_LAYOUTS = {
     "no pooling": ({"mode": 3}, "no such layout"),
     "a negative table": ({"num_embeddings": -1}, "no such layout"),
     "chunks beyond 2^31": ({"chunk": 2**40}, "no such layout"),
+    "rows of their own in the region": ({"exact": 3, "exact_base": 0}, "before the region"),
+    "rows of their own past the region": ({"exact": 1, "exact_base": 211}, "before the region"),
+    "rows of their own that overflow": ({"exact": 2**62}, "before the region"),
+    "fewer rows of their own than none": ({"exact": -1}, "before the region"),
     "places that overflow": ({"span": 2**62, "places": 2**62}, "the memory has only 211"),
 }
 
