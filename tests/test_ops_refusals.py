@@ -83,7 +83,7 @@ def test_layouts_that_leave_the_memory_are_refused(case):
 
 def test_ids_of_no_feature_are_refused():
     module = collection("robe", tables())
-    ids, offsets, none = torch.zeros(5, dtype=torch.int64), torch.tensor([0, 5]), torch.zeros(0, 18, dtype=torch.int64)
+    ids, offsets, none = torch.zeros(5, dtype=torch.int64), torch.tensor([0, 5]), torch.zeros(0, 20, dtype=torch.int64)
     with pytest.raises(ValueError, match=r"F\*B\+1 entries for F=0"):
         ops.lookup(module.memory, ids, offsets, None, none, 0)
 
