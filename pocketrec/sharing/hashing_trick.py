@@ -31,9 +31,9 @@ class HashingTrick(Shared):
         return one_piece(layouts, base)
 
 
-def short_table(table: Table, num_rows: int, base: int, key: int) -> FeatureLayout:
+def short_table(table: Table, num_rows: int, base: int, key: int, width: int | None = None) -> FeatureLayout:
     """A table of `num_rows` rows from slot `base` on: exact where that is all of them, else hashed under `key`."""
-    layout = exact_rows(table, num_rows, base)
+    layout = exact_rows(table, num_rows, base, width)
     if num_rows == table.num_embeddings:
         return layout
     return layout._replace(rule=Rule.MIXING, num_embeddings=table.num_embeddings or hashing.ID_LIMIT, place_0=key)

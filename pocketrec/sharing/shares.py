@@ -24,5 +24,14 @@ def shares(tables: Sequence[Table], slots: int, slots_a_row: Callable[[Table], i
     return rows
 
 
+def cheapest(increments: Sequence[float], room: float) -> list[bool]:
+    """Which of the tables can have more, each so much, before `room` is used up: the smallest increments first."""
+    chosen = [False] * len(increments)
+    for i in sorted(range(len(increments)), key=lambda i: increments[i]):
+        chosen[i] = increments[i] <= room
+        room -= increments[i] if chosen[i] else 0
+    return chosen
+
+
 def _rows(table: Table) -> int:
     return table.num_embeddings or hashing.ID_LIMIT

@@ -48,6 +48,16 @@ class Table:
         if p is not None and not (-(n or 0) <= p < (n or hashing.ID_LIMIT)):
             raise UsageError(f"table {self.name!r}: padding_idx must be within num_embeddings={n}, got {p}")
 
+    def known_rows(self, what: str) -> int:
+        """`num_embeddings`, which `what` needs.
+
+        Raises:
+            UsageError: the table is open-ended.
+        """
+        if self.num_embeddings is None:
+            raise UsageError(f"table {self.name!r}: {what} needs num_embeddings; only hashed ones are open-ended")
+        return self.num_embeddings
+
     @property
     def padding(self) -> int:
         """`padding_idx` counted from the front, or -1 when there is none."""
