@@ -52,9 +52,9 @@ def _add_model(group: Any) -> None:
     group.add_argument("--embedding-dim", type=int, metavar="D", help="virtual width; it never changes the budget")
     group.add_argument(
         "--ids",
-        metavar="vocabulary|raw|filtered",
-        help="what tables are asked for: rows of a vocabulary (full, hashing-trick), raw ids, or raw ids that passed a "
-        "compact filter of those seen often enough (robe's default)",
+        metavar="vocabulary|ranked|raw|filtered",
+        help="what tables are asked for: rows of a vocabulary (full, hashing-trick), of one ranked by count (to encode "
+        "later), raw ids, or raw ids that passed a compact filter of those seen often enough (robe's default)",
     )
     group.add_argument(
         "--min-count", type=int, metavar="N", help="times a value must be seen to be kept (default: as prepared)"

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pocketrec.data.batches import Batches as Batches
-    from pocketrec.data.ids import FilteredIds as FilteredIds, RawIds as RawIds, Vocabulary as Vocabulary
+    from pocketrec.data.ids import (
+        FilteredIds as FilteredIds,
+        RankedVocabulary as RankedVocabulary,
+        RawIds as RawIds,
+        Vocabulary as Vocabulary,
+    )
     from pocketrec.data.log import ClickLog as ClickLog, open_log as open_log
     from pocketrec.data.manifest import Manifest as Manifest
     from pocketrec.data.preparation import prepare as prepare
@@ -21,6 +26,7 @@ _HOMES = {
     "ClickLog": "log",
     "FilteredIds": "ids",
     "Manifest": "manifest",
+    "RankedVocabulary": "ids",
     "RawIds": "ids",
     "SynthReport": "synthetic",
     "Vocabulary": "ids",

@@ -91,6 +91,35 @@ class Vocabulary:
         return f"vocabulary-min{self.min_count}-{_digest(self.kept)}"
 
 
+class RankedVocabulary:
+    """Row 0 of each feature for rare and unseen values, rows 1.. for the kept ids, the most frequent first.
+
+    As large as a `Vocabulary`: ids are kept in that order, and sorted again when they are loaded.
+    """
+
+    name = "ranked"
+    out_dtype = "int32"
+
+    def __init__(self, ranked: Sequence[np.ndarray], min_count: int = 1) -> None:
+        """ranked: per feature the ids that have a row of their own, by falling count."""
+        self.ranked = [np.ascontiguousarray(ids) for ids in ranked]
+        orders = [np.argsort(ids, kind="stable") for ids in self.ranked]
+        self._sorted = Vocabulary([ids[order] for ids, order in zip(self.ranked, orders, strict=True)], min_count)
+        self._row_of_place = [np.concatenate([[0], order + 1]) for order in orders]
+        self.num_embeddings, self.id_map_bytes = self._sorted.num_embeddings, self._sorted.id_map_bytes
+
+    def translate(self, raw: np.ndarray) -> np.ndarray:
+        """(n, F) raw ids -> (n, F) int64 rows, in [0, num_embeddings)."""
+        rows = self._sorted.translate(raw)
+        for j, row_of_place in enumerate(self._row_of_place):
+            rows[:, j] = row_of_place[rows[:, j]]
+        return rows
+
+    def key(self) -> str:
+        """See `Ids`."""
+        return f"ranked-min{self._sorted.min_count}-{_digest(self.ranked)}"
+
+
 class FilteredIds:
     """Raw ids that pass a Bloom filter of the values seen often enough; all others become `UNSEEN_ID`.
 

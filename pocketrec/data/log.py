@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pocketrec.data.ids import FilteredIds, Ids, RawIds, Vocabulary
+from pocketrec.data.ids import FilteredIds, Ids, RankedVocabulary, RawIds, Vocabulary
 from pocketrec.data.manifest import Manifest, read_manifest
 from pocketrec.data.split import SPLITS
 from pocketrec.data.translation import TranslationCache
@@ -42,6 +42,26 @@ class ClickLog:
 
     def kept_ids(self, min_count: int) -> list[np.ndarray]:
         """Per feature the ascending ids seen at least `min_count` times in training."""
+        return [ids[counts >= min_count] for ids, counts in self._counted(min_count)]
+
+    def ranked_ids(self, min_count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Per feature the same ids by falling count, those of one count ascending, and their counts."""
+        ranked = []
+        for ids, counts in self._counted(min_count):
+            kept = counts >= min_count
+            order = np.argsort(-counts[kept], kind="stable")
+            ranked.append((ids[kept][order], counts[kept][order]))
+        return ranked
+
+    def ranked_counts(self, min_count: int | None = None) -> list[np.ndarray]:
+        """How often training asks for each row of the ranked vocabulary, row 0 first."""
+        min_count = self.manifest.min_count if min_count is None else min_count
+        whole = [counts.sum() for _, counts in self._counted(min_count)]
+        ranked = self.ranked_ids(min_count)
+        return [np.concatenate([[n - counts.sum()], counts]) for n, (_, counts) in zip(whole, ranked, strict=True)]
+
+    def _counted(self, min_count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Per feature the ascending ids seen in training, and how often."""
         if min_count < 1:
             raise UsageError(f"min_count must be at least 1, got {min_count}")
         ids = np.load(self.folder / IDS, mmap_mode="r")
@@ -53,12 +73,17 @@ class ClickLog:
                 "prepare the log again into another folder"
             )
         starts = ends - self.manifest.cardinalities
-        return [np.asarray(ids[a:b][counts[a:b] >= min_count]) for a, b in zip(starts, ends, strict=True)]
+        return [(np.asarray(ids[a:b]), np.asarray(counts[a:b])) for a, b in zip(starts, ends, strict=True)]
 
     def vocabulary(self, min_count: int | None = None) -> Vocabulary:
         """Consecutive rows for the ids seen at least `min_count` times (as prepared unless given)."""
         min_count = self.manifest.min_count if min_count is None else min_count
         return Vocabulary(self.kept_ids(min_count), min_count)
+
+    def ranked_vocabulary(self, min_count: int | None = None) -> RankedVocabulary:
+        """The same ids and bytes, the most frequent first."""
+        min_count = self.manifest.min_count if min_count is None else min_count
+        return RankedVocabulary([ids for ids, _ in self.ranked_ids(min_count)], min_count)
 
     def raw_ids(self) -> RawIds:
         """Ids as they are."""

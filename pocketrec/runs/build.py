@@ -48,7 +48,7 @@ def build_ids(log: ClickLog, config: RunConfig) -> Ids:
     assert config.min_count is not None
     if config.ids == "filtered":
         return log.filtered_ids(config.bits_per_id, config.min_count)
-    return log.vocabulary(config.min_count)
+    return log.ranked_vocabulary(config.min_count) if config.ids == "ranked" else log.vocabulary(config.min_count)
 
 
 def full_slots(manifest: Manifest, config: RunConfig) -> int:

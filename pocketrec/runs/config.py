@@ -14,7 +14,7 @@ from pocketrec.models import MODELS, sizes_named
 from pocketrec.sharing import SCHEMES, Scheme, scheme_named
 from pocketrec.training import TrainConfig
 
-IDS = ("vocabulary", "raw", "filtered")
+IDS = ("vocabulary", "ranked", "raw", "filtered")
 PRECISIONS = ("float32", "bfloat16", "float16", "int8", "int4")
 
 
@@ -47,7 +47,8 @@ class RunConfig:
     without: tuple[str, ...] = ()
     """Features to leave out of the model. Their full tables still count: leaving out is a way to compress."""
     ids: str = "vocabulary"
-    """`vocabulary` rows, `raw` ids, or raw ids that passed a `filtered` set of the values seen often enough."""
+    """`vocabulary` rows, those `ranked` by falling count, `raw` ids, or raw ids that passed a `filtered` set of the
+    values seen often enough."""
     min_count: int | None = None
     """How often a value must be seen in training to be kept; None takes what the log was prepared with."""
     bits_per_id: float = 10
@@ -91,8 +92,10 @@ class RunConfig:
             raise UsageError("sharing 'full' stores every row: it takes neither compression nor memory_size")
         if self.precision.startswith("int"):
             raise UsageError(f"sharing 'full' trains floating-point rows: precision {self.precision} is for memories")
-        if self.ids != "vocabulary":
-            raise UsageError(f"sharing 'full' needs a row for every id: use ids 'vocabulary', not {self.ids!r}")
+        if self.ids not in ("vocabulary", "ranked"):
+            raise UsageError(
+                f"sharing 'full' needs a row for every id: use ids 'vocabulary' or 'ranked', not {self.ids!r}"
+            )
 
     def scheme(self) -> Scheme:
         """The sharing scheme, built."""
