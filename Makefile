@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KERNEL_SOURCES := $(wildcard pocketrec/kernels/cpu/*)
 
-.PHONY: demo test lint bench sanitize clean
+.PHONY: demo test lint bench sanitize torchrec clean
 
 demo: $(VENV)/installed
 	$(BIN)/pocketrec demo
@@ -33,8 +33,22 @@ sanitize: $(VENV)/installed
 	  $(BIN)/pytest -q tests/test_sanitized.py tests/test_ops.py tests/test_ops_refusals.py tests/test_optim.py tests/test_precision.py || exit 1; \
 	done
 
+# The tests that need TorchRec, in an environment of its own: it wants older metrics than ours, and what it would install
+# by itself is gigabytes of CUDA. FBGEMM 1.8 goes with torch 2.13 only.
+TORCHREC := .venv-torchrec
+torchrec: $(TORCHREC)/installed
+	PYTHONPATH=. $(TORCHREC)/bin/python -m pytest -q tests/test_third_party.py tests/test_rankers_peers.py -k torchrec
+
+$(TORCHREC)/installed: Makefile
+	$(PYTHON) -m venv $(TORCHREC)
+	$(TORCHREC)/bin/pip install -q torch==2.13.0 numpy==2.4.6 fbgemm-gpu-cpu==1.8.0
+	$(TORCHREC)/bin/pip install -q --no-deps torchrec==1.8.0
+	$(TORCHREC)/bin/pip install -q torch==2.13.0 tensordict==0.15.3 torchmetrics==1.0.3 iopath==0.1.10 \
+	  pyre-extensions==0.0.32 tqdm==4.70.1 pytest==9.2.0
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info pocketrec/_C*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TORCHREC) build dist demo *.egg-info pocketrec/_C*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The peers that benchmarks measure against.

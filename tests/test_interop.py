@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from lookups import ALL, collection, random_bags
-from torch import Tensor
+from torch import Tensor, nn
 
-from pocketrec import EmbeddingBag, EmbeddingBagCollection, Robe, Table
+from pocketrec import EmbeddingBag, EmbeddingBagCollection, Robe, Table, quantize_
 from pocketrec.embedding import load_authors_
 
 
@@ -257,3 +260,78 @@ def test_the_authors_cpu_class_has_no_padding():
     bag = EmbeddingBag(100, 16, padding_idx=0, memory_size=M, sharing=Robe(Z, hash="authors"))
     with pytest.raises(ValueError, match="has no padding_idx, and reads row 0"):
         load_authors_(bag, authors_state("cpu", sizes=1))
+
+
+def with_files(module, other, path):
+    """`other`, after the state of `module` went through a safetensors file."""
+    safetensors.torch.save_file(module.state_dict(), path)
+    other.load_state_dict(safetensors.torch.load_file(path))
+    return other
+
+
+@pytest.mark.parametrize("scheme", ["robe", "robe-authors", "robe-linear-signed", "hashing-trick", "full"])
+def test_modules_survive_what_users_do_to_modules(scheme, tmp_path):
+    """Every journey gives the same rows back, from as many parameters as before."""
+    module = collection(scheme, TABLES)
+    _, (ids, offsets, _) = keyed(module, ["a", "b1", "b2", "c"])
+    expected, shapes = module((ids, offsets)), [p.shape for p in module.parameters()]
+    torch.save(module.state_dict(), tmp_path / "state.pt")
+    loaded = collection(scheme, TABLES)
+    loaded.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    moved = {
+        "device and type": copy.deepcopy(module).to("cpu", torch.float64),
+        "deepcopy": copy.deepcopy(module),
+        "pickle": pickle.loads(pickle.dumps(module)),
+        "torch.save": loaded,
+        "safetensors": with_files(module, collection(scheme, TABLES), tmp_path / "state.safetensors"),
+    }
+    for journey, other in moved.items():
+        assert torch.equal(other((ids, offsets)), expected), journey
+        assert [p.shape for p in other.parameters()] == shapes, journey
+    for type_, error in ((torch.float32, 1e-6), (torch.float16, 1e-2), (torch.bfloat16, 1e-1)):
+        narrow = copy.deepcopy(module).to(type_)((ids, offsets))
+        assert narrow.dtype == type_
+        torch.testing.assert_close(narrow.double(), expected, rtol=error, atol=error * expected.abs().max().item())
+    assert copy.deepcopy(module).half()((ids, offsets)).dtype == torch.float16
+
+
+def test_a_tied_memory_is_written_once_and_comes_back_tied(tmp_path):
+    """`save_file` refuses tensors that share memory, `save_model` keeps one of them."""
+
+    def tied():
+        both = nn.ModuleList(EmbeddingBag(1000, 8, memory_size=50) for _ in range(2))
+        both[1].memory = both[0].memory
+        return both
+
+    model, other = tied(), tied()
+    safetensors.torch.save_model(model, str(tmp_path / "tied.safetensors"))
+    safetensors.torch.load_model(other, str(tmp_path / "tied.safetensors"))
+    assert other[0].memory is other[1].memory
+    assert torch.equal(other[1].memory, model[0].memory)
+
+
+def test_an_int8_memory_goes_through_safetensors(tmp_path):
+    def small():
+        return quantize_(EmbeddingBag(1000, 8, memory_size=500))
+
+    module, ids = small(), torch.arange(1000)[:, None]
+    assert torch.equal(with_files(module, small(), tmp_path / "int8.safetensors")(ids), module(ids))
+
+
+def test_safetensors_of_another_recipe_are_refused(tmp_path):
+    with pytest.raises(RuntimeError, match="another sharing scheme"):
+        with_files(ours(), ours(chunk=4), tmp_path / "state.safetensors")
+
+
+@pytest.mark.filterwarnings("ignore")  # torch tries to trace the backward, warns of what it meets, and then breaks off
+def test_full_tables_in_a_compiled_model():
+    """The graph breaks at their row-sparse lookup; around it the model is compiled, and both ways are the same."""
+    torch._dynamo.reset()
+    module = collection("full", TABLES)
+    _, (ids, offsets, _) = keyed(module, ["a", "b1", "b2", "c"])
+    compiled = torch.compile(lambda *bags: module(bags).pow(2).sum(), backend="eager")
+    compiled(ids, offsets).backward()
+    got = [p.grad.to_dense() for p in module.parameters()]
+    module.zero_grad()
+    module((ids, offsets)).pow(2).sum().backward()
+    torch.testing.assert_close(got, [p.grad.to_dense() for p in module.parameters()])
