@@ -53,7 +53,8 @@ def compress_(
     A module used at several places is swapped at all of them. Kept, with the reason in the report: a weight that
     another module uses too (a tied output head needs the whole table), modules with `max_norm` or
     `scale_grad_by_freq`, tables too small for the compression, subclasses, which may do more than look up. Lists,
-    tuples and dicts in which the model keeps weights, to regularise them, hold the memories afterwards.
+    tuples and dicts in which the model keeps weights, to regularise them, hold the memories afterwards. Rows of
+    `padding_idx` are zeros afterwards, whatever `nn.Embedding` had there.
 
     Args:
         model: any module that holds embeddings; not an embedding itself.
