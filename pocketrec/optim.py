@@ -156,7 +156,8 @@ class SGD(_Fused):
     """Plain SGD, `torch.optim.SGD` without momentum.
 
     Args:
-        embeddings: a pocketrec embedding, or modules that hold some; all their hashed memories are stepped.
+        embeddings: a pocketrec embedding, or modules that hold some; all their hashed memories are stepped, what some
+            schemes learn beside them (projections, weights of terms) is not.
         lr: learning rate.
         weight_decay: L2 penalty.
 
@@ -222,6 +223,8 @@ def _owners(embeddings: nn.Module | Iterable[nn.Module]) -> list[SharedTables]:
         raise UsageError("embeddings: no pocketrec embedding in what was given; for other modules use torch.optim")
     if any(owner.sparse_gradients for owner in owners):
         raise UsageError("embeddings: full tables have row-sparse gradients; step them with torch.optim")
+    if not all(hasattr(owner, "memory") for owner in owners):
+        raise UsageError("embeddings: some keep no memory, only weights; step them with torch.optim")
     if any(owner.scales is not None for owner in owners):
         raise UsageError("embeddings: an int8 memory has no gradient; train the float model")
     return owners

@@ -63,7 +63,7 @@ def _embeddings(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _weigh(name: str, module: nn.Module, optimizer: torch.optim.Optimizer | None) -> Weight:
-    state = sum(_state_bytes(optimizer, p) for p in module.parameters(recurse=False))
+    state = sum(_state_bytes(optimizer, p) for p in module.parameters())
     if isinstance(module, SharedTables):
         return Weight(name, str(module.sharing), full_bytes(module), stored_bytes(module), state)
     weight = module.get_parameter("weight")

@@ -137,7 +137,7 @@ class _Networks(Recovery):
         hashed = {"rule": Rule.MIXING, "num_embeddings": hashing.ID_LIMIT, "padding": -1, "mode": 0, "sign": 0}
         region = {"base": 0, "span": BUCKETS, "chunk": 1, "align": 1, "places": BUCKETS, "dim": k}
         rows = [FeatureLayout(**hashed, **region, column=f * k, place_0=self.keys_of[t]) for f, t in enumerate(tables)]
-        encoded = ops.lookup(memory, ids, None, None, to_tensor(rows).to(ids.device), k * len(rows))
+        encoded = ops.lookup(memory, ids.contiguous(), None, None, to_tensor(rows).to(ids.device), k * len(rows))
         return encoded.view(-1, len(rows), k).transpose(0, 1)
 
     @torch.no_grad()
