@@ -1,0 +1,67 @@
+"""k-means: k-means++ (Arthur & Vassilvitskii, SODA 2007), then Lloyd's iterations, in bounded memory and time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_ITERATIONS = 20
+_DRAWS = 256
+"""Rounds of k-means++: with more centroids than this, several are drawn at once."""
+_DISTANCES = 1 << 24
+"""Held at once."""
+
+
+def k_means(points: Tensor, k: int, generator: torch.Generator) -> Tensor:
+    """Centroids (k, w) of points (n, w), n >= k, in at least float32; the same for the same generator."""
+    centroids, previous = _spread(points, k, generator), None
+    for _ in range(_ITERATIONS):
+        index, distance = nearest(points, centroids)
+        if previous is not None and torch.equal(index, previous):
+            break
+        centroids, previous = _means(points, index, distance, k), index
+    return centroids
+
+
+def nearest(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each point (n, w): the centroid nearest to it, the first of equals, and the squared distance."""
+    middle = centroids.mean(0)  # taken away first, so that squares cancel less
+    centroids = centroids - middle
+    squares, found = centroids.square().sum(1), []
+    for block in points.split(max(1, _DISTANCES // len(centroids))):
+        block = block - middle
+        distance, index = torch.addmm(squares, block, centroids.T, alpha=-2).min(1)
+        found.append((index, distance + block.square().sum(1)))
+    indices, distances = zip(*found, strict=True)
+    return torch.cat(indices), torch.cat(distances).clamp(min=0)
+
+
+def _spread(points: Tensor, k: int, generator: torch.Generator) -> Tensor:
+    """k of the points, each drawn with a chance that grows with its squared distance to those drawn before."""
+    at_once = -(-k // _DRAWS)
+    first = torch.randint(len(points), (1,), generator=generator, device=points.device)
+    chosen, distance = points[first], (points - points[first]).square().sum(1)
+    while len(chosen) < k:
+        # The first of exponential clocks to ring, each at its own rate, is a draw in proportion to the rates.
+        race = distance / torch.empty_like(distance).exponential_(generator=generator)
+        drawn = points[race.topk(min(at_once, k - len(chosen))).indices]
+        chosen = torch.cat([chosen, drawn])
+        apart = torch.cdist(points, drawn, compute_mode="donot_use_mm_for_euclid_dist").min(1).values
+        distance = torch.minimum(distance, apart.square())
+    return chosen
+
+
+def _means(points: Tensor, index: Tensor, distance: Tensor, k: int) -> Tensor:
+    """The mean of each cluster; an empty one moves to a point that is far from its centroid."""
+    counts = torch.bincount(index, minlength=k)
+    sums = torch.zeros(k, points.shape[1], dtype=torch.float64, device=points.device)
+    if points.is_cuda:
+        sums.index_put_(
+            (index,), points.double(), accumulate=True
+        )  # sorts, and so adds in one order; on CPU it may not
+    else:
+        sums.index_add_(0, index, points.double())
+    means = (sums / counts.clamp(min=1)[:, None]).to(points.dtype)
+    empty = (counts == 0).nonzero()[:, 0]
+    means[empty] = points[distance.topk(len(empty)).indices]
+    return means
