@@ -117,6 +117,53 @@ def test_features_can_be_left_out(prepared, tmp_path):
     assert main(["evaluate", str(tmp_path / "fewer"), "--data", str(prepared)]) == 0
 
 
+def test_full_tables_are_encoded_and_open_as_any_other_run(prepared, tmp_path, capsys):
+    """Without training again; the budget is kept, AUC hardly falls, and a later open measures what was told."""
+    full, small = str(tmp_path / "full"), tmp_path / "small"
+    train = ["train", "--data", str(prepared), "--sharing", "full", "--ids", "ranked", "--embedding-dim", "32"]
+    assert main([*train, "--out", full, *QUICK]) == 0
+    assert main(["encode", full, "--data", str(prepared), "--compression", "20", "--out", str(small)]) == 0
+    told = capsys.readouterr()
+    assert "hint" not in told.err
+    metrics = json.loads((small / "metrics.json").read_text())
+    assert metrics.keys() >= NAMES_IN_METRICS
+    assert 20 <= metrics["compression"] < 20.5
+    assert abs(metrics["test_auc"] - metrics["full_test_auc"]) < 0.02
+    assert metrics["id_map_bytes"] == json.loads((tmp_path / "full" / "metrics.json").read_text())["id_map_bytes"]
+    assert main(["evaluate", str(small), "--data", str(prepared), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["auc"] == pytest.approx(metrics["test_auc"], abs=1e-6)
+    assert main(["info", str(small)]) == 0
+    assert "transform-coding" in capsys.readouterr().out
+    assert main(["encode", full, "--data", str(prepared), "--compression", "5", "--out", str(small)]) == 2
+    _one_line(capsys.readouterr().err, "already holds a run")
+
+
+def test_rows_of_a_plain_vocabulary_are_encoded_alike(prepared, tmp_path, capsys):
+    """It works, linear weights of a ranker too, and says what would be better."""
+    full, small = str(tmp_path / "full"), str(tmp_path / "small")
+    assert (
+        main(["train", "--data", str(prepared), "--sharing", "full", "--model", "deepfm", "--out", full, *QUICK]) == 0
+    )
+    encode = ["encode", full, "--data", str(prepared), "--compression", "10", "--out", small]
+    assert main([*encode, "--with", "max-bits=3"]) == 0
+    assert "Trained with --ids ranked" in capsys.readouterr().err
+    assert json.loads((tmp_path / "small" / "metrics.json").read_text())["compression"] >= 10
+    assert json.loads((tmp_path / "small" / "config.json").read_text())["run"]["options"] == {"max_bits": 3}
+
+
+def test_what_cannot_be_encoded_is_said(prepared, trained, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    cases = {
+        ("encode", str(trained), "--compression", "10"): "sharing 'robe': only a run with 'full'",
+        ("encode", str(trained), "--compression", "10", "--with", "bits=3"): "only a run with 'full'",
+        ("train", "--sharing", "transform-coding"): "cannot be trained: train with sharing 'full'",
+    }
+    for command, message in cases.items():
+        assert main([*command, "--data", str(prepared), "--out", out]) == 2
+        _one_line(capsys.readouterr().err, message)
+        assert not (tmp_path / "out").exists()
+
+
 def test_memory_size_is_a_budget_in_slots(prepared, tmp_path):
     out = tmp_path / "run"
     assert main(["train", "--data", str(prepared), "--memory-size", "1234", "--out", str(out), *QUICK]) == 0
@@ -175,7 +222,7 @@ def test_the_criteo_sample_trains_and_evaluates(tmp_path, capsys):
     assert "AUC" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["demo", "synth", "prepare", "train", "evaluate", "info"])
+@pytest.mark.parametrize("command", ["demo", "synth", "prepare", "train", "encode", "evaluate", "info"])
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

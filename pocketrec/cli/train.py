@@ -68,7 +68,7 @@ def _add_sharing(group: Any) -> None:
     group.add_argument(
         "--with",
         action="append",
-        type=_option,
+        type=option,
         dest="options",
         metavar="NAME=VALUE",
         help="an option of the scheme, such as operation=add of qr; may be repeated",
@@ -160,7 +160,7 @@ def _refuse_foreign(sharing: str, given: dict[str, Any]) -> None:
             raise UsageError(f"--{name.replace('_', '-')} means nothing to sharing {sharing!r}: leave it out")
 
 
-def _option(text: str) -> tuple[str, Any]:
+def option(text: str) -> tuple[str, Any]:
     """NAME=VALUE; the value is a number, true, false or a word."""
     name, equals, value = text.partition("=")
     if not (name and equals and value):

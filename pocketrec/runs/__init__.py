@@ -2,6 +2,7 @@
 
 from pocketrec.runs.config import RunConfig
 from pocketrec.runs.defaults import defaults_for
+from pocketrec.runs.encode import encode_run
 from pocketrec.runs.folder import read_config, read_metrics
 from pocketrec.runs.run import TrainedRun, evaluate_run, open_run, train_run
 
@@ -9,6 +10,7 @@ __all__ = [
     "RunConfig",
     "TrainedRun",
     "defaults_for",
+    "encode_run",
     "evaluate_run",
     "open_run",
     "read_config",

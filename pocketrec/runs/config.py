@@ -11,7 +11,7 @@ import torch
 
 from pocketrec.errors import TrainingError, UsageError, nearest
 from pocketrec.models import MODELS, sizes_named
-from pocketrec.sharing import SCHEMES, Scheme, scheme_named
+from pocketrec.sharing import CODED, SCHEMES, Scheme, scheme_named
 from pocketrec.training import TrainConfig
 
 IDS = ("vocabulary", "ranked", "raw", "filtered")
@@ -27,7 +27,7 @@ class RunConfig:
     preset: str = "kaggle"
     """Layer sizes, and the D at which compression is counted."""
     sharing: str = "robe"
-    """A word of `pocketrec.sharing.SCHEMES`."""
+    """A word of `pocketrec.sharing.SCHEMES`; or of `CODED`, for a run made by `encode_run`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the scheme beside those below, by name."""
     precision: str = "float32"
@@ -63,7 +63,7 @@ class RunConfig:
     """Optimisers, schedule, early stopping, seed, threads, device."""
 
     def __post_init__(self) -> None:
-        known_words = (("model", MODELS), ("sharing", SCHEMES), ("ids", IDS), ("precision", PRECISIONS))
+        known_words = (("model", MODELS), ("sharing", SCHEMES | CODED), ("ids", IDS), ("precision", PRECISIONS))
         for name, known in known_words:
             if getattr(self, name) not in known:
                 raise UsageError(f"{name}: unknown name {getattr(self, name)!r}: {nearest(getattr(self, name), known)}")

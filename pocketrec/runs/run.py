@@ -22,6 +22,7 @@ from pocketrec.files import remove_parts, write_json
 from pocketrec.runs.build import Shape, Sizes, build_ids, build_model, completed, sizes_of
 from pocketrec.runs.config import RunConfig
 from pocketrec.runs.folder import CONFIG, METRICS, check_folder, read_config, read_metrics, undo
+from pocketrec.sharing import CODED
 from pocketrec.training import Metrics, Result, evaluate, load_weights, train
 
 EVALUATION_BATCH = 16_384
@@ -63,6 +64,11 @@ def train_run(
     Returns what `metrics.json` holds. Raises UsageError for an `out` that holds something else or another run,
     TrainingError as `train` does.
     """
+    if config.sharing in CODED:
+        raise UsageError(
+            f"sharing {config.sharing!r} cannot be trained: train with sharing 'full' and ids 'ranked', then make "
+            "codes of that run with pocketrec encode"
+        )
     folder = Path(out)
     config = completed(config, log.manifest)
     shape = Shape.of(log.manifest, config)
@@ -83,8 +89,8 @@ def train_run(
     try:
         result = train(
             run.model,
-            _batches(run, log, "train"),
-            _batches(run, log, "validation") if log.manifest.rows["validation"] else None,
+            batches(run, log, "train"),
+            batches(run, log, "validation") if log.manifest.rows["validation"] else None,
             config=config.training,
             out=folder,
             resume=resume,
@@ -127,7 +133,7 @@ def evaluate_run(run: TrainedRun, log: ClickLog, split: str, device: str | None 
     """Quality of a trained run on one split; on the device it was trained on, or another."""
     if not log.manifest.rows.get(split, 1):
         raise DataError(f"{log.folder}: the {split} split is empty")
-    return evaluate(run.model, _batches(run, log, split), device=device or run.config.training.device)
+    return evaluate(run.model, batches(run, log, split), device=device or run.config.training.device)
 
 
 def _model(log: ClickLog, shape: Shape, ids: Ids, config: RunConfig) -> nn.Module:
@@ -139,7 +145,8 @@ def _identity(config: RunConfig) -> dict[str, Any]:
     return {name: value for name, value in config.as_dict().items() if name != "training"}
 
 
-def _batches(run: TrainedRun, log: ClickLog, split: str) -> Any:
+def batches(run: TrainedRun, log: ClickLog, split: str) -> Any:
+    """Of one split, as the run's model takes them; those of training shuffled, in its batch size."""
     training = split == "train"
     assert run.config.batch_size is not None
     return log.batches(

@@ -20,22 +20,25 @@ from pocketrec.sharing.quotient_remainder import QuotientRemainder
 from pocketrec.sharing.robe import Robe
 from pocketrec.sharing.scheme import Scheme
 from pocketrec.sharing.tensor_train import TensorTrain
+from pocketrec.sharing.transform_coding import TransformCoding
 
 SCHEMES: dict[str, Any] = {
     "full": Full,
+    "low-rank": LowRank,
     "hashing-trick": HashingTrick,
-    "robe": Robe,
     "hashednets": HashedNets,
+    "robe": Robe,
+    "qr": QuotientRemainder,
     "multi-hash": MultiHash,
     "hash-embeddings": HashEmbeddings,
-    "qr": QuotientRemainder,
-    "cce": Clustered,
-    "hot-cold": HotCold,
-    "dhe": DeepHash,
-    "low-rank": LowRank,
     "mixed-dimensions": MixedDimensions,
     "tt": TensorTrain,
+    "dhe": DeepHash,
+    "cce": Clustered,
+    "hot-cold": HotCold,
 }
+CODED: dict[str, Any] = {"transform-coding": TransformCoding}
+"""Those that are made from trained tables, and cannot be trained."""
 
 
 def scheme_named(name: str, options: Mapping[str, Any] | None = None, **perhaps: Any) -> Scheme:
@@ -46,12 +49,13 @@ def scheme_named(name: str, options: Mapping[str, Any] | None = None, **perhaps:
     Raises:
         UsageError: no scheme of that name, or an option it does not have; says the nearest.
     """
-    if name not in SCHEMES:
-        raise UsageError(f"no sharing scheme {name!r}: {nearest(name, SCHEMES)}")
-    known = SCHEMES[name].__dataclass_fields__
+    schemes = SCHEMES | CODED
+    if name not in schemes:
+        raise UsageError(f"no sharing scheme {name!r}: {nearest(name, schemes)}")
+    known = schemes[name].__dataclass_fields__
     given = {k: v for k, v in perhaps.items() if k in known} | dict(options or {})
     for option in given:
         if option not in known:
             raise UsageError(f"sharing {name!r} has no option {option!r}: {nearest(option, known)}")
-    scheme: Scheme = SCHEMES[name](**given)
+    scheme: Scheme = schemes[name](**given)
     return scheme
