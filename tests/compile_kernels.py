@@ -23,15 +23,18 @@ DOUBLES = ("rate", "weight_decay", "epsilon", "beta1", "beta2", "correction1", "
 KERNELS: list[tuple[Any, dict[str, Any]]] = [
     (forward._lookup_forward_kernel, TILE | {"BAGS": False, "WEIGHTED": False, "SCALED": False}),
     (forward._lookup_forward_kernel, TILE | {"BAGS": True, "WEIGHTED": True, "SCALED": False}),
+    (forward._lookup_forward_kernel, TILE | {"BAGS": 3, "WEIGHTED": False, "SCALED": False}),
     (backward._largest_kernel, TILE | {"BAGS": True, "WEIGHTED": True}),
     (backward._lookup_backward_kernel, TILE | {"BAGS": False, "WEIGHTED": False}),
     (backward._lookup_backward_kernel, TILE | {"BAGS": True, "WEIGHTED": True}),
+    (backward._lookup_backward_kernel, TILE | {"BAGS": 3, "WEIGHTED": True}),
     (per_id._lookup_backward_weights_kernel, TILE | {"BAGS": True}),
     (per_id._lookup_backward_rows_kernel, TILE | {"BAGS": True, "WEIGHTED": True}),
     (fixed_point._from_quanta_kernel, FLAT),
     (update._update_kernel, FLAT | {"OPTIMIZER": 2, "FROM_TENSOR": False}),
     (update._update_kernel, FLAT | {"OPTIMIZER": 1, "FROM_TENSOR": True}),
     (checks._check_kernel, {"ROWS": 4, "BAGS": True, "WEIGHTED": True}),
+    (checks._check_kernel, {"ROWS": 4, "BAGS": 3, "WEIGHTED": True}),
 ]
 
 

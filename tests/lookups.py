@@ -9,7 +9,23 @@ import oracles
 import torch
 from torch import Tensor
 
-from pocketrec import EmbeddingBagCollection, Full, HashingTrick, QuotientRemainder, Robe, Table
+from pocketrec import (
+    Clustered,
+    DeepHash,
+    EmbeddingBagCollection,
+    Full,
+    HashedNets,
+    HashEmbeddings,
+    HashingTrick,
+    HotCold,
+    LowRank,
+    MixedDimensions,
+    MultiHash,
+    QuotientRemainder,
+    Robe,
+    Table,
+    TensorTrain,
+)
 from pocketrec.ops import FeatureLayout, Mode, reference
 from pocketrec.ops.layout import from_tensor
 
@@ -22,18 +38,41 @@ SCHEMES = {
     "robe-linear": Robe(chunk_size=4, hash="linear"),
     "robe-linear-signed": Robe(chunk_size=3, hash="linear", signed=True, align=2),
     "robe-authors": Robe(chunk_size=8, hash="authors"),
+    "hashednets": HashedNets(),
     "hashing-trick": HashingTrick(),
     "full": Full(),
 }
 
 
 RECOVERED = {
+    "robe-2-hashes": Robe(chunk_size=4, num_hashes=2),
+    "robe-3-hashes": Robe(chunk_size=5, num_hashes=3, signed=True, align=2),
+    "multi-hash-sum": MultiHash(3),
+    "multi-hash-concat": MultiHash(2, "concat"),
+    "hash-embeddings": HashEmbeddings(),
+    "hash-embeddings-3": HashEmbeddings(3, importance=0.5),
     "qr-concat": QuotientRemainder("concat"),
     "qr-add": QuotientRemainder("add"),
     "qr-multiply": QuotientRemainder("multiply"),
+    "cce": Clustered(),
+    "cce-1": Clustered(columns=1),
+    "hot-cold": HotCold(cold=Robe(4, signed=True), ways=2, candidates=1),
+    "low-rank": LowRank(),
+    "low-rank-4": LowRank(4),
+    "low-rank-hashed": LowRank(2, "hashed"),
+    "mixed-dimensions": MixedDimensions(),
+    "mixed-dimensions-powers": MixedDimensions(0.5, powers_of_two=True),
+    "tt": TensorTrain(),
+    "tt-2": TensorTrain(2),
+    "dhe": DeepHash(),
+    "dhe-mish": DeepHash(num_hashes=3, depth=3, activation="mish"),
 }
 ALL = SCHEMES | RECOVERED
-LEAST = {"qr-add": 400, "qr-multiply": 400}
+COLUMNS = ("qr-concat", "multi-hash-concat", "cce", "cce-ragged")
+"""Those that put pieces side by side, for which a row can be too narrow."""
+LEAST = {"hot-cold": 200, "qr-add": 400, "qr-multiply": 400, "low-rank-4": 600}
+LEAST |= {"low-rank": 100, "low-rank-hashed": 100, "mixed-dimensions": 500, "mixed-dimensions-powers": 700}
+LEAST |= {"tt": 100, "tt-2": 300, "dhe": 100, "dhe-mish": 100}
 """Slots, where a scheme takes more than the tests' usual budget."""
 
 

@@ -259,7 +259,7 @@ def test_nothing_at_all_is_looked_up_as_nothing(offsets):
     assert out.shape == (0, 36)
     out.sum().backward()
     assert not module.memory.grad.any()
-    empty = torch.zeros(0, 18, dtype=torch.int64)
+    empty = torch.zeros(0, 20, dtype=torch.int64)
     none = torch.zeros(5, 0, dtype=torch.int64)
     assert ops.lookup(module.memory, none, None, None, empty, 0).shape == (5, 0)
     assert not torch.ops.pocketrec.lookup_backward(

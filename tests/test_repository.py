@@ -82,17 +82,27 @@ def test_the_floor_test_can_fail():
 
 def test_public_names():
     assert pocketrec.__all__ == [
+        "Clustered",
+        "DeepHash",
         "Embedding",
         "EmbeddingBag",
         "EmbeddingBagCollection",
         "Full",
+        "HashEmbeddings",
+        "HashedNets",
         "HashingTrick",
+        "HotCold",
+        "LowRank",
+        "MixedDimensions",
+        "MultiHash",
         "QuotientRemainder",
         "Robe",
         "Table",
+        "TensorTrain",
         "compress_",
         "fit_",
         "full_bytes",
+        "load_authors_",
         "memory_report",
         "quantize_",
         "stored_bytes",
@@ -157,3 +167,13 @@ def test_readme_tree_names_what_exists():
 def test_readme_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_the_readme_lists_every_scheme_by_class_and_word():
+    """One list, in one order: that of `SCHEMES`."""
+    from pocketrec.sharing import SCHEMES
+
+    text = (ROOT / "README.md").read_text().partition("<!-- schemes list -->")[2].partition("<!-- /schemes list -->")[0]
+    listed = re.findall(r"^\| `(\w+)\(.*?\)` \| `([\w-]+)` \|", text, re.MULTILINE)
+    assert listed == [(scheme.__name__, word) for word, scheme in SCHEMES.items()]
+    assert all(hasattr(pocketrec, name) for name, _ in listed)

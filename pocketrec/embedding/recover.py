@@ -41,9 +41,10 @@ def recover(
     """
     check_shapes(indices, offsets, weights, len(recovery.rows))
     ids = ops.checked_ids(indices, offsets, recovery.features, names)
-    tables = recovery.table_of_feature
+    tables = feature_of_id = recovery.table_of_feature
     if offsets is not None:
-        tables = tables.index_select(0, features_of_ids(ids, offsets, len(recovery.rows)))
+        feature_of_id = features_of_ids(ids, offsets, len(recovery.rows))
+        tables = tables.index_select(0, feature_of_id)
     if recovery.training and torch.is_grad_enabled() and not torch.compiler.is_compiling():
         adapt_(ids, tables)
     lookup = _Lookup(recovery, read)
@@ -51,7 +52,7 @@ def recover(
         return lookup.one_each(ids, weights, None)
     one_term = recovery.terms == 1 and not recovery.combines
     if recovery.linear and (one_term or all(row.mode != Mode.MAX for row in recovery.rows)):
-        return lookup.pooled_pieces(ids, tables, offsets, weights)
+        return lookup.pooled_pieces(ids, feature_of_id, tables, offsets, weights)
     return lookup.pooled_rows(ids, offsets, weights)
 
 
@@ -65,17 +66,19 @@ class _Lookup:
         own = slice(None) if feature is None else slice(feature, feature + 1)
         recovery, rows = self.recovery, self.recovery.rows[own]
         pieces, factors = recovery.translate(ids, recovery.table_of_feature[own])
-        kept = ids != recovery.features[own, _PADDING]
+        kept = ids != recovery.features[own, _PADDING] if _may_pad(rows) else None
         pieces, factors = self._masked(pieces, factors, kept, weights if recovery.linear else None)
         out = recovery.combine(self._read_one_each(pieces, factors, feature), ids, recovery.table_numbers[own])
         return out if recovery.linear else _weigh(out, kept, weights, rows)
 
     def _masked(
-        self, pieces: Tensor, factors: Tensor | None, kept: Tensor, weights: Tensor | None
+        self, pieces: Tensor, factors: Tensor | None, kept: Tensor | None, weights: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Pieces of padding are padding; what each piece is multiplied by."""
-        shape = (*kept.shape, self.recovery.splits, self.recovery.terms)
-        pieces = torch.where(kept[..., None, None], pieces, PADDED).expand(shape)
+        shape = (*pieces.shape[:-2], self.recovery.splits, self.recovery.terms)
+        if kept is not None:
+            pieces = torch.where(kept[..., None, None], pieces, PADDED)
+        pieces = pieces.expand(shape)
         if weights is not None:
             factors = weights[..., None, None] if factors is None else factors * weights[..., None, None]
         return pieces, None if factors is None else factors.expand(shape)
@@ -83,30 +86,26 @@ class _Lookup:
     def _read_one_each(self, pieces: Tensor, factors: Tensor | None, feature: int | None) -> Tensor:
         if self.recovery.splits == 0:
             return pieces.new_zeros(pieces.shape[0], 0)
-        terms = self.recovery.terms
-        if terms == 1:
-            flat = None if factors is None else factors.flatten(1).contiguous()
-            return self.read(pieces.flatten(1).contiguous(), None, flat, feature)
-        by_piece = pieces.permute(1, 2, 0, 3).reshape(-1)
-        offsets = torch.arange(0, by_piece.shape[0] + 1, terms, device=pieces.device)
-        flat = None if factors is None else factors.permute(1, 2, 0, 3).reshape(-1)
-        return self.read(by_piece, offsets, flat, feature)
+        last = 3 if self.recovery.terms == 1 else 2  # (B, F * S), or (B, F * S, K)
+        flat = None if factors is None else factors.flatten(1, last).contiguous()
+        return self.read(pieces.flatten(1, last).contiguous(), None, flat, feature)
 
-    def pooled_pieces(self, ids: Tensor, tables: Tensor, offsets: Tensor, weights: Tensor | None) -> Tensor:
+    def pooled_pieces(
+        self, ids: Tensor, feature_of_id: Tensor, tables: Tensor, offsets: Tensor, weights: Tensor | None
+    ) -> Tensor:
         """Bags whose pieces are pooled by the lookup."""
         recovery, num_features = self.recovery, len(self.recovery.rows)
-        feature_of_id = features_of_ids(ids, offsets, num_features)
         pieces, factors = recovery.translate(ids, tables)
-        kept = ids != recovery.features[:, _PADDING].index_select(0, feature_of_id)
+        padding = recovery.features[:, _PADDING]
+        kept = ids != padding.index_select(0, feature_of_id) if _may_pad(recovery.rows) else None
         if recovery.terms > 1 and any(row.mode == Mode.MEAN for row in recovery.rows):
             takes_mean = recovery.features[:, _MODE] == Mode.MEAN
-            weights = _shares_of_mean(kept, offsets, takes_mean.index_select(0, feature_of_id))
-        order = _by_piece(offsets, feature_of_id, num_features, recovery.splits)
-        by_piece, flat = (
-            None if t is None else t.reshape(-1, recovery.terms).index_select(0, order).reshape(-1)
-            for t in self._masked(pieces, factors, kept, weights)
-        )
-        assert by_piece is not None
+            counts = torch.ones_like(ids, dtype=torch.bool) if kept is None else kept
+            weights = _shares_of_mean(counts, offsets, takes_mean.index_select(0, feature_of_id))
+        pieces, factors = self._masked(pieces, factors, kept, weights)
+        places = _by_piece(offsets, feature_of_id, num_features, recovery.splits)
+        by_piece = _in_order(pieces, places)
+        flat = None if factors is None else _in_order(factors, places)
         own = _offsets_by_piece(offsets, num_features, recovery.splits) * recovery.terms
         return recovery.combine(self.read(by_piece, own, flat, None), None, recovery.table_numbers)
 
@@ -124,10 +123,16 @@ class _Lookup:
         return torch.cat(columns, dim=1)
 
 
-def _weigh(out: Tensor, kept: Tensor, weights: Tensor | None, rows: Sequence[FeatureLayout]) -> Tensor:
+def _may_pad(rows: Sequence[FeatureLayout]) -> bool:
+    return any(row.padding >= 0 for row in rows)
+
+
+def _weigh(out: Tensor, kept: Tensor | None, weights: Tensor | None, rows: Sequence[FeatureLayout]) -> Tensor:
     """Rows that do not count are zero, the others multiplied by their weight."""
+    if kept is None and weights is None:
+        return out
     widths = torch.tensor([row.dim for row in rows], device=out.device)
-    if any(row.padding >= 0 for row in rows):
+    if kept is not None:
         out = out.masked_fill(~kept.repeat_interleave(widths, 1, output_size=out.shape[1]), 0)
     return out if weights is None else out * weights.repeat_interleave(widths, 1, output_size=out.shape[1])
 
@@ -139,16 +144,27 @@ def _shares_of_mean(kept: Tensor, offsets: Tensor, takes_mean: Tensor) -> Tensor
     return torch.where(takes_mean, 1 / counts.clamp(min=1).index_select(0, bag_of_id), 1)
 
 
-def _by_piece(offsets: Tensor, feature_of_id: Tensor, num_features: int, splits: int) -> Tensor:
-    """From pieces in the order of ids, (N, S) flattened, to feature by feature, piece by piece, id by id: (N * S,)."""
-    total = feature_of_id.shape[0] * splits
-    if splits == 1 or total == 0:
-        return torch.arange(total, device=offsets.device)
-    bounds = offsets[:: (offsets.shape[0] - 1) // num_features]
-    feature = feature_of_id.repeat_interleave(splits, output_size=total)
-    first, size = (t.index_select(0, feature) for t in (bounds, bounds.diff()))
-    position = torch.arange(total, device=offsets.device) - first * splits
-    return (first + position % size) * splits + position // size
+def _in_order(pieces: Tensor, places: Tensor | None) -> Tensor:
+    """(N, S, K) -> (N * S * K,), each piece where `places` says, its terms together."""
+    if places is None:
+        return pieces.reshape(-1)
+    flat = pieces.reshape(-1, pieces.shape[-1])
+    return torch.empty_like(flat).index_copy(0, places, flat).flatten()
+
+
+def _by_piece(offsets: Tensor, feature_of_id: Tensor, num_features: int, splits: int) -> Tensor | None:
+    """Where pieces in the order of ids, (N, S) flattened, lie feature by feature, piece by piece, id by id: (N * S,).
+
+    None where nothing moves.
+    """
+    samples = (offsets.shape[0] - 1) // num_features
+    if splits == 1 or samples == 0:
+        return None
+    bounds = offsets[::samples]
+    ahead = (bounds[:-1] * (splits - 1)).index_select(0, feature_of_id)
+    first = ahead + torch.arange(feature_of_id.shape[0], device=offsets.device)
+    size = bounds.diff().index_select(0, feature_of_id)
+    return (first[:, None] + size[:, None] * torch.arange(splits, device=offsets.device)).flatten()
 
 
 def _offsets_by_piece(offsets: Tensor, num_features: int, splits: int) -> Tensor:

@@ -16,7 +16,7 @@ from pocketrec.embedding.parts import Part, choose_features, make_parts
 from pocketrec.embedding.recover import recover
 from pocketrec.embedding.state import disagreements, pack_saved, unpack_loaded
 from pocketrec.errors import UsageError
-from pocketrec.ops.checks import check_bags
+from pocketrec.ops.checks import check_bags, check_shapes
 from pocketrec.ops.layout import to_tensor
 from pocketrec.sharing import Scheme, Table
 
@@ -162,6 +162,8 @@ class SharedTables(nn.Module):
 
     def lookup(self, indices: Tensor, offsets: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
         """Pooled rows of all features side by side, (B, sum of D); arguments as `pocketrec.ops.lookup`."""
+        if indices.dim() > 2:  # the op would take (B, F, K) for bags of K
+            check_shapes(indices, offsets, weights, self.num_features)
         weights = None if weights is None else weights.contiguous()
         if self.recovery is not None:
             names = "\n".join(self.feature_names)

@@ -15,7 +15,6 @@ from pocketrec.errors import UsageError
 from pocketrec.ops import reference
 from pocketrec.ops.layout import SCALE_BLOCK, FeatureLayout, Mode, Rule, Sign, from_tensor
 
-
 _SHARDED = (
     "the memory is sharded: it is whole only inside the forward of the module that FSDP wraps, so call that module, or "
     "wrap the embeddings in a group of their own"
@@ -56,6 +55,18 @@ def _require(holds: bool, message: str) -> None:
         raise UsageError(message)
 
 
+def _check_batch(indices: Tensor, offsets: Tensor | None, weights: Tensor | None, features: int) -> None:
+    """What modules take, and (B, F, K) ids: bags of K each."""
+    if offsets is not None or indices.dim() != 3:
+        check_shapes(indices, offsets, weights, features)
+        return
+    _require(
+        indices.shape[1] == features and indices.shape[2] > 0,
+        f"ids must have shape (B, {features}) or (B, {features}, K), one column a feature, got {tuple(indices.shape)}",
+    )
+    _check_weights(indices, weights)
+
+
 def check_tensors(
     memory: Tensor,
     indices: Tensor,
@@ -74,7 +85,7 @@ def check_tensors(
         layout.dim() == 2 and layout.shape[1] == len(FeatureLayout._fields),
         f"layout must have shape (F, {len(FeatureLayout._fields)}), got {tuple(layout.shape)}",
     )
-    check_shapes(indices, offsets, weights, layout.shape[0])
+    _check_batch(indices, offsets, weights, layout.shape[0])
     if weights is not None:
         dtype = memory.dtype if scales is None else scales.dtype
         _require(weights.dtype == dtype, f"per_sample_weights must be {dtype} like the rows, got {weights.dtype}")
@@ -132,6 +143,10 @@ def check_shapes(indices: Tensor, offsets: Tensor | None, weights: Tensor | None
             offsets.dim() == 1 and len(offsets) >= 1 and _divides(features, len(offsets) - 1),
             f"offsets must be 1-D with F*B+1 entries for F={features} features, got shape {tuple(offsets.shape)}",
         )
+    _check_weights(indices, weights)
+
+
+def _check_weights(indices: Tensor, weights: Tensor | None) -> None:
     if weights is not None:
         _require(
             weights.shape == indices.shape,
@@ -214,7 +229,7 @@ def _check_offsets(indices: Tensor, offsets: Tensor) -> None:
 def _describe_bad_id(position: int, indices: Tensor, offsets: Tensor | None, layout: Tensor, names: str) -> str:
     features = len(layout)
     if offsets is None:
-        sample, feature = divmod(position, features)
+        sample, feature = divmod(position * features // max(indices[:1].numel(), 1), features)
     else:
         bag = int(torch.searchsorted(offsets, position, right=True)) - 1
         feature, sample = divmod(bag, (len(offsets) - 1) // features)

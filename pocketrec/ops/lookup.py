@@ -149,8 +149,8 @@ def lookup(
 
     Args:
         memory: (M,) or any contiguous shape of M slots: float32, float64, bfloat16 or float16; or int8 with `scales`.
-        indices: int64 ids: (B, F), one a feature, where `offsets` is None; else (N,), all bags of feature 0, then
-            all bags of feature 1, ...
+        indices: int64 ids: (B, F), one a feature, or (B, F, K), bags of K, where `offsets` is None; else (N,), all
+            bags of feature 0, then all bags of feature 1, ...
         offsets: int64 (F*B + 1,), where each bag starts and, last, N; bag f*B + b belongs to feature f, sample b.
         weights: of the shape of `indices`, the dtype of the rows: multiplies each row of a sum. Under autocast,
             where it is often in half precision, it is converted.

@@ -66,9 +66,12 @@ def bags(indices: Tensor, offsets: Tensor | None, layout: Tensor) -> Iterator[tu
     """For each feature: its layout, the positions of its ids in `indices.reshape(-1)`, and the sample of each."""
     features = from_tensor(layout)
     if offsets is None:
+        each = indices.shape[2] if indices.dim() == 3 else 1
         samples = torch.arange(indices.shape[0], device=indices.device)
+        owners, places = samples.repeat_interleave(each), torch.arange(each, device=indices.device)
         for number, feature in enumerate(features):
-            yield feature, samples * len(features) + number, samples
+            first = (samples * len(features) + number) * each
+            yield feature, (first[:, None] + places).flatten(), owners
         return
     num_samples = (offsets.numel() - 1) // max(len(features), 1)
     for number, feature in enumerate(features):

@@ -19,7 +19,7 @@ from pocketrec.errors import UsageError, nearest, whole_number
 from pocketrec.ops import FeatureLayout, Rule
 from pocketrec.ops.layout import to_tensor
 from pocketrec.sharing.budget import Budget
-from pocketrec.sharing.full import exact_rows
+from pocketrec.sharing.full import Full, exact_rows
 from pocketrec.sharing.recovery import Recovery
 from pocketrec.sharing.scheme import Placement, Shared
 from pocketrec.sharing.table import Table
@@ -65,6 +65,8 @@ class DeepHash(Shared):
         budget.require_for(tables, *stored(1), "networks of width 1")
         width = bisect_right(range(1, LARGEST_WIDTH + 1), False, key=lambda w: not budget.holds(*stored(w)))
         deep = [self._is_deep(t, width, budget) for t in tables]
+        if not any(deep):
+            return Full().place(tables, budget, seed)
         shape = (self.num_hashes or width, *[width] * self.depth)
         keys = [hashing.mixing_key(seed, number) for number in range(len(tables))]
         return _placed(tables, deep, _Networks(tables, deep, shape, keys, self.activation))

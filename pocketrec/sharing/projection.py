@@ -47,18 +47,20 @@ def projected(tables: Sequence[Table], widths: Sequence[int], rows: Sequence[int
 class Projection(Recovery):
     """row = narrow row @ projection, where the row is narrow. Pooled before, as that is linear."""
 
-    combines = True
-
     def __init__(self, tables: Sequence[Table], widths: Sequence[int]) -> None:
         super().__init__()
         self.widths = tuple(widths)
         shapes = {str(i): (w, t.embedding_dim) for i, (t, w) in enumerate(zip(tables, widths, strict=True))}
         self.projections = nn.ParameterDict({i: nn.Parameter(torch.empty(s)) for i, s in shapes.items() if s[0] < s[1]})
         """(width, D) of each table that has one, by its number."""
+        self.combines = len(self.projections) > 0
 
     def combine(self, pieces: Tensor, ids: Tensor | None, tables: Sequence[int]) -> Tensor:
         narrow = pieces.split([self.widths[t] for t in tables], 1)
         return torch.cat([self._project(rows, str(t)) for rows, t in zip(narrow, tables, strict=True)], 1)
+
+    def matrix(self, table: int) -> nn.Parameter | None:
+        return self.projections[str(table)] if str(table) in self.projections else None
 
     def _project(self, rows: Tensor, table: str) -> Tensor:
         return rows @ self.projections[table].to(rows.dtype) if table in self.projections else rows

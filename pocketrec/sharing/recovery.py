@@ -10,13 +10,14 @@ its ids up as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pocketrec import hashing
-from pocketrec.ops import FeatureLayout
+from pocketrec.ops import FeatureLayout, Rule
 from pocketrec.ops.layout import to_tensor
 from pocketrec.sharing.table import Table
 
@@ -47,13 +48,16 @@ class Recovery(nn.Module):
         super().__init__()
         self._constants: dict[str, list[float]] = {}
         self.rows: tuple[FeatureLayout, ...] = ()
-        """Of each feature: number of rows, padding, D, mode; the rest means nothing."""
+        """Of each feature: number of rows, padding, D, mode; the rest describes rows of one slot, over and over."""
         self.table_numbers: tuple[int, ...] = ()
         """Of each feature."""
 
     def serve(self, tables: Sequence[Table]) -> None:
         """Say which features will look ids up."""
-        self.rows = tuple(t.layout(rule=0, base=0, span=1, chunk=1, places=1) for t in tables for _ in t.features)
+        one_slot = {"rule": Rule.MIXING, "base": 0, "span": 1, "chunk": 1, "places": 1}
+        rows = [t.layout(**one_slot) for t in tables for _ in t.features]
+        columns = accumulate((row.dim for row in rows), initial=0)
+        self.rows = tuple(row._replace(column=column) for row, column in zip(rows, columns, strict=False))
         self.table_numbers = tuple(i for i, t in enumerate(tables) for _ in t.features)
         self.register_buffer("features", to_tensor(self.rows), persistent=False)
         self.register_buffer("table_of_feature", torch.tensor(self.table_numbers), persistent=False)
@@ -81,6 +85,10 @@ class Recovery(nn.Module):
         `ids` (n, number of tables) is None where bags were pooled before, which only linear schemes allow.
         """
         return pieces
+
+    def matrix(self, table: int) -> nn.Parameter | None:
+        """What pieces of a table are multiplied by, (width, D), where that is all that is done to them; else None."""
+        return None
 
     @torch.no_grad()
     def reset(self, memory: Tensor | None, bound: float) -> None:

@@ -11,6 +11,7 @@ from pocketrec.ops import FeatureLayout, Rule, Sign
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.scheme import Placement, Shared, one_piece
 from pocketrec.sharing.table import Table
+from pocketrec.sharing.terms import Terms
 
 HASHES = ("mixing", "linear", "authors")
 
@@ -22,27 +23,33 @@ class Robe(Shared):
     One memory serves all tables. Stores M slots, whatever the tables' sizes.
 
     Args:
-        chunk_size: Z. 1 is HashedNets (Chen et al., ICML 2015); D copies whole rows. A last chunk may be shorter.
+        chunk_size: Z. 1, signed, is `HashedNets`; D copies whole rows. A last chunk may be shorter.
         hash: "mixing" places every chunk independently; "linear" is the paper's formula, under which ids that meet
             in one chunk meet in all, but consecutive ids spread evenly (M at most P = 2,038,074,743); "authors" is
             bit-exact with the authors' kernel (github.com/apd10/robez): never wraps, tells tables apart by the sum of
             earlier sizes.
         signed: multiply by +1 or -1: per chunk (mixing) or per element (linear, as the paper).
         align: chunk starts are multiples of it. `align=chunk_size` reads the fewest cache lines.
+        num_hashes: k; a row is the sum of k such reads, each hashed independently, which takes the mixing hash. Ids
+            that meet under one hash hardly meet under all; a lookup costs k times as much.
     """
 
     chunk_size: int = 16
     hash: str = "mixing"
     signed: bool = False
     align: int = 1
+    num_hashes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("chunk_size", "align"):
+        for name in ("chunk_size", "align", "num_hashes"):
             whole_number(name, getattr(self, name), at_least=1)
         if self.hash not in HASHES:
             raise UsageError(f"no hash {self.hash!r}: {nearest(self.hash, HASHES)}")
         if self.hash == "authors" and (self.signed or self.align != 1):
             raise UsageError("hash='authors' is bit-exact with a kernel that has neither signs nor alignment")
+        if self.hash != "mixing" and self.num_hashes > 1:
+            why = "under the others, ids that meet in one read meet in all"
+            raise UsageError(f"num_hashes={self.num_hashes} takes hash='mixing', got {self.hash!r}: {why}")
 
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         memory_size = budget.slots
@@ -57,7 +64,11 @@ class Robe(Shared):
         for number, table in enumerate(tables):
             layouts.append(self._place_table(table, number, offset, memory_size, seed))
             offset += table.num_embeddings or hashing.AUTHORS_ID_LIMIT
-        return one_piece(layouts, memory_size)
+        if self.num_hashes == 1:
+            return one_piece(layouts, memory_size)
+        layouts = [layout._replace(num_embeddings=hashing.ID_LIMIT) for layout in layouts]
+        terms = Terms(self.num_hashes, [False] * len(tables), [slice(0, memory_size)])
+        return one_piece(layouts, memory_size, terms)
 
     def _place_table(self, table: Table, number: int, offset: int, memory_size: int, seed: int) -> FeatureLayout:
         chunk = min(self.chunk_size, table.embedding_dim)

@@ -53,6 +53,6 @@ class Shared:
         return False
 
 
-def one_piece(layouts: Sequence[FeatureLayout], slots: int) -> Placement:
+def one_piece(layouts: Sequence[FeatureLayout], slots: int, recovery: Recovery | None = None) -> Placement:
     """The placement of whole rows."""
-    return Placement(tuple((layout,) for layout in layouts), slots)
+    return Placement(tuple((layout,) for layout in layouts), slots, recovery)

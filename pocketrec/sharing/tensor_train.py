@@ -6,7 +6,6 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 from pocketrec.errors import whole_number
 from pocketrec.ops import FeatureLayout
 from pocketrec.sharing.budget import Budget
-from pocketrec.sharing.full import exact_rows
+from pocketrec.sharing.full import Full, exact_rows
 from pocketrec.sharing.recovery import Recovery
 from pocketrec.sharing.scheme import Placement, Shared
 from pocketrec.sharing.shares import cheapest
@@ -46,6 +45,8 @@ class TensorTrain(Shared):
 
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         trains = self._trains(tables, budget)
+        if not any(train.rank for train in trains):
+            return Full().place(tables, budget, seed)
         pieces, bases, base = [], [], 0
         for table, train in zip(tables, trains, strict=True):
             bases.append(base)
@@ -135,10 +136,9 @@ class _Product(Recovery):
         return torch.stack([ids // (n2 * n3), ids // n3 % n2, ids % n3], -1)[..., None], None
 
     def combine(self, pieces: Tensor, ids: Tensor | None, tables: Sequence[int]) -> Tensor:
-        shapes = (self.trains[t]._replace(rows=(0, 0, 0)) for t in tables)
-        runs = [(shape, len(list(run))) for shape, run in groupby(shapes)]
-        parts = pieces.split([sum(train.widths) * count for train, count in runs], 1)
-        return torch.cat([_rows(own, train, n) for own, (train, n) in zip(parts, runs, strict=True)], 1)
+        trains = [self.trains[t] for t in tables]
+        cores = pieces.split([width for train in trains for width in train.widths], 1)
+        return torch.cat([_row(train, *cores[3 * f : 3 * f + 3]) for f, train in enumerate(trains)], 1)
 
     @torch.no_grad()
     def reset(self, memory: Tensor | None, bound: float) -> None:
@@ -150,11 +150,10 @@ class _Product(Recovery):
                 memory[base : base + train.slots].mul_((3 / (train.rank * bound**2)) ** (1 / 3))
 
 
-def _rows(cores: Tensor, train: _Train, count: int) -> Tensor:
-    """The cores of a row of `count` tables (n, count * widths) -> (n, count * D)."""
+def _row(train: _Train, first: Tensor, second: Tensor, third: Tensor) -> Tensor:
+    """The cores of a row (n, d1 * r), (n, r * d2 * r), (n, r * d3) -> (n, D)."""
     (d1, d2, d3), r = train.dims, train.rank
-    first, second, third = cores.unflatten(1, (count, -1)).split(train.widths, 2)
     if not r:
-        return first.flatten(1)
-    ahead = first.unflatten(2, (d1, r)) @ second.unflatten(2, (r, d2 * r))
-    return (ahead.unflatten(3, (d2, r)).flatten(2, 3) @ third.unflatten(2, (r, d3))).flatten(1)
+        return first
+    ahead = first.unflatten(1, (d1, r)) @ second.unflatten(1, (r, d2 * r))
+    return (ahead.unflatten(2, (d2, r)).flatten(1, 2) @ third.unflatten(1, (r, d3))).flatten(1)

@@ -1,4 +1,5 @@
-// Which ids belong to which bag. Without offsets `indices` is (B, F), one id a bag; with them it is (N,), feature-major.
+// Which ids belong to which bag. With offsets `indices` is (N,), feature-major; without, (B, F), one id a bag, or
+// (B, F, K), K of them.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -11,16 +12,16 @@ namespace pocketrec {
 template <class T>
 struct Bags {
   const int64_t* indices;
-  const int64_t* offsets;  // null: one id a bag
+  const int64_t* offsets;  // null: `each` ids a bag
   const OutOf<T>* weights;  // null: all ones
   const Feature* features;
-  int64_t num_ids, num_samples, num_features, width;
+  int64_t num_ids, num_samples, num_features, width, each;
 
   int64_t begin(int64_t sample, int64_t feature) const {
-    return offsets ? offsets[feature * num_samples + sample] : sample * num_features + feature;
+    return offsets ? offsets[feature * num_samples + sample] : (sample * num_features + feature) * each;
   }
   int64_t end(int64_t sample, int64_t feature) const {
-    return offsets ? offsets[feature * num_samples + sample + 1] : sample * num_features + feature + 1;
+    return offsets ? offsets[feature * num_samples + sample + 1] : (sample * num_features + feature + 1) * each;
   }
   SumOf<T> weight(int64_t position) const {
     return weights ? static_cast<SumOf<T>>(weights[position]) : SumOf<T>(1);

@@ -1,6 +1,7 @@
 // out[b, columns of f] = pool over the bag's ids of weight * row.
 //
-// Sums are kept in `sum_`, which holds the longest row, and rounded once.
+// Sums are kept in the output itself where it can hold them and stays in the caches; else in `sum_`, which holds the
+// longest row, and rounded once.
 #pragma once
 #include <cstring>
 #include <vector>
@@ -63,7 +64,10 @@ class Forward {
       const bool alone = to.first && to.last && to.factor == Sum(1) && row.feature->sign == kUnsigned;
       if (alone && !(stream_ && row.feature->chunk < kStreamed)) return copy(row);
     }
-    to.first ? sum<true>(row) : sum<false>(row);
+    if constexpr (std::is_same_v<Sum, Out>) {
+      if (!stream_) return to.first ? sum<true>(row, to.out) : sum<false>(row, to.out);
+    }
+    to.first ? sum<true>(row, sum_.data()) : sum<false>(row, sum_.data());
     if (to.last) emit(sum_.data() + row.element, to.out + row.element, row.end - row.element);
   }
 
@@ -78,9 +82,9 @@ class Forward {
   }
 
   template <bool kFirst>
-  void sum(const Row& row) {
+  void sum(const Row& row, Sum* to) {
     row.for_each_run([&](int64_t element, int64_t slot, auto n, bool negated) {
-      memory_.template accumulate<kFirst>(slot, n, negated ? -row.payload.factor : row.payload.factor, sum_.data() + element);
+      memory_.template accumulate<kFirst>(slot, n, negated ? -row.payload.factor : row.payload.factor, to + element);
     });
   }
 

@@ -40,7 +40,7 @@ struct Gradient {
 
  private:
   int64_t bag_of(int64_t position) const {
-    if (!bags.offsets) return position;
+    if (!bags.offsets) return position / bags.each;
     const int64_t* end = bags.offsets + bags.num_samples * bags.num_features + 1;
     return std::upper_bound(bags.offsets, end, position) - bags.offsets - 1;
   }

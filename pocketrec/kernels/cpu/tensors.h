@@ -58,7 +58,7 @@ template <class T>
 Bags<T> unpack(const Tensor& indices, const std::optional<Tensor>& offsets, const std::optional<Tensor>& weights, const Tensor& layout, int64_t width) {
   return Bags<T>{data<int64_t>(indices), data<int64_t>(offsets), data<OutOf<T>>(weights),
                  reinterpret_cast<const Feature*>(data<int64_t>(layout)), indices.numel(),
-                 num_samples(indices, offsets, layout), layout.size(0), width};
+                 num_samples(indices, offsets, layout), layout.size(0), width, indices.dim() == 3 ? indices.size(2) : 1};
 }
 
 }  // namespace pocketrec

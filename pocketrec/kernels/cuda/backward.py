@@ -22,6 +22,7 @@ from pocketrec.kernels.cuda.fixed_point import (
 )
 from pocketrec.kernels.cuda.launch import (
     accumulator,
+    bags_of,
     batch_of,
     elements,
     options,
@@ -171,11 +172,12 @@ def accumulate(
 ) -> int:
     """Add the batch's contributions to zeroed `sums`; returns the bits that `from_quanta` needs to read them."""
     batch, slots = batch_of(indices, offsets, layout, grad.shape[1]), memory.numel()
-    bits = resolution(elements(batch, offsets))
+    bags = bags_of(indices, offsets)
+    bits = resolution(elements(batch, bags))
     ids = (indices, indices if offsets is None else offsets, memory if weights is None else weights, layout)
-    constants = {"ACC": accumulator(memory.dtype), **options(offsets, weights), **tile_shape(batch)}
+    constants = {"ACC": accumulator(memory.dtype), **options(indices, offsets, weights), **tile_shape(batch)}
     over_tiles(_largest_kernel, batch, sums, grad, *ids, slots, *batch, **constants)
-    constants |= registers(memory.dtype, offsets, 80)
+    constants |= registers(memory.dtype, bags, 80)
     over_tiles(_lookup_backward_kernel, batch, sums, grad, memory, *ids, slots, *batch, bits, **constants)
     return bits
 

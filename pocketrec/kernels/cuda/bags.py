@@ -1,4 +1,5 @@
-"""Which ids belong to which bag. Without offsets `indices` is (B, F), one id a bag; with them (N,), feature-major.
+"""Which ids belong to which bag. With offsets `indices` is (N,), feature-major, and BAGS is 1. Without, it is (B, F),
+one id a bag, and BAGS 0; or (B, F, K), K of them, and BAGS K.
 
 Nothing a kernel reads here is trusted: bounds are clamped to the ids there are, and an id outside its table does not
 count. `check` says that they were wrong; these functions keep wrong ones from touching memory.
@@ -23,11 +24,14 @@ def tile(num_features, ROWS: tl.constexpr):
 def bounds(offsets_ptr, number, samples, num_samples, num_features, num_ids, BAGS: tl.constexpr):
     """Where the bags of `samples` begin and end among the ids, int64 [R]; empty past the last sample."""
     exists = samples < num_samples
-    if BAGS:
+    if BAGS == 1:
         bag = number.to(tl.int64) * num_samples + samples
         begin = tl.load(offsets_ptr + bag, mask=exists, other=0)
         end = tl.load(offsets_ptr + bag + 1, mask=exists, other=0)
         begin, end = tl.maximum(begin, 0), tl.minimum(end, num_ids)
+    elif BAGS:
+        begin = (samples * num_features + number) * BAGS
+        end = begin + exists.to(tl.int64) * BAGS
     else:
         begin = samples * num_features + number
         end = begin + exists.to(tl.int64)
@@ -36,7 +40,7 @@ def bounds(offsets_ptr, number, samples, num_samples, num_features, num_ids, BAG
 
 @triton.jit
 def longest_bag(begin, end, BAGS: tl.constexpr):
-    return tl.max(end - begin, 0) if BAGS else 1
+    return tl.max(end - begin, 0) if BAGS == 1 else (BAGS if BAGS else 1)
 
 
 @triton.jit

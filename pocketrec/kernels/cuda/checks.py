@@ -72,7 +72,7 @@ def _check_kernel(
     """good[0] = 0 where anything is wrong; every writer writes the same, so they may race."""
     number, samples = tile(num_features, ROWS)
     good = _layout_is_good(layout_ptr, number, num_features, num_slots, width, WEIGHTED)
-    if BAGS:
+    if BAGS == 1:
         good &= _offsets_are_good(offsets_ptr, number, samples, num_samples, num_features, num_ids)
     begin, end = bounds(offsets_ptr, number, samples, num_samples, num_features, num_ids, BAGS)
     limit = tl.load(layout_ptr + number * 20 + NUM_EMBEDDINGS)
@@ -116,7 +116,7 @@ def check(
         memory.numel(),
         *batch,
         ROWS=tile_shape(batch)["ROWS"],
-        **options(offsets, weights),
+        **options(indices, offsets, weights),
     )
     torch._assert_async(
         good,

@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pocketrec.kernels.cuda.bags import beats, bounds, load_ids, load_weights, longest_bag, tile
-from pocketrec.kernels.cuda.launch import accumulator, batch_of, options, over_tiles, registers, tile_shape
+from pocketrec.kernels.cuda.launch import accumulator, bags_of, batch_of, options, over_tiles, registers, tile_shape
 from pocketrec.kernels.cuda.row import (
     COLUMN,
     DIM,
@@ -139,8 +139,8 @@ def lookup(
         *batch,
         ACC=accumulator(memory.dtype),
         SCALED=scales is not None,
-        **options(offsets, weights),
+        **options(indices, offsets, weights),
         **tile_shape(batch),
-        **registers(memory.dtype, offsets, 64),
+        **registers(memory.dtype, bags_of(indices, offsets), 64),
     )
     return out

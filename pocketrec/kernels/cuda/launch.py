@@ -37,9 +37,16 @@ def batch_of(indices: Tensor, offsets: Tensor | None, layout: Tensor, width: int
     return Batch(samples, features, indices.numel(), width)
 
 
-def elements(batch: Batch, offsets: Tensor | None) -> int:
-    """At least as many elements as the batch looks up: exact for one id a feature."""
-    return batch.width * (batch.num_samples if offsets is None else batch.num_ids)
+def bags_of(indices: Tensor, offsets: Tensor | None) -> int:
+    """What kernels call BAGS: 1 for bags by offsets, 0 for one id a feature, K for as many."""
+    if offsets is not None:
+        return 1
+    return indices.shape[2] if indices.dim() == 3 and indices.shape[2] > 1 else 0
+
+
+def elements(batch: Batch, bags: int) -> int:
+    """At least as many elements as the batch looks up: exact without offsets."""
+    return batch.width * (batch.num_ids if bags == 1 else batch.num_samples * max(bags, 1))
 
 
 def tile_shape(batch: Batch) -> dict[str, Any]:
@@ -54,18 +61,18 @@ def accumulator(dtype: torch.dtype) -> Any:
     return tl.float64 if dtype == torch.float64 else tl.float32
 
 
-def options(offsets: Tensor | None, weights: Tensor | None) -> dict[str, bool]:
+def options(indices: Tensor, offsets: Tensor | None, weights: Tensor | None) -> dict[str, int]:
     """The variants of a kernel that the arguments ask for."""
-    return {"BAGS": offsets is not None, "WEIGHTED": weights is not None}
+    return {"BAGS": bags_of(indices, offsets), "WEIGHTED": weights is not None}
 
 
-def registers(dtype: torch.dtype, offsets: Tensor | None, alone: int) -> dict[str, int]:
+def registers(dtype: torch.dtype, bags: int, alone: int) -> dict[str, int]:
     """The cap on a thread's registers: `alone` for one id a feature, 128 for bags, none in float64.
 
     Left to itself the compiler takes 120 to 250 to shuffle instructions, so that few threads fit and too little is in
     flight; at these caps it spills next to nothing (ptxas -v, sm_90).
     """
-    return {} if dtype == torch.float64 else {"maxnreg": alone if offsets is None else 128}
+    return {} if dtype == torch.float64 else {"maxnreg": 128 if bags else alone}
 
 
 def over_tiles(kernel: Any, batch: Batch, *args: Any, **constants: Any) -> None:

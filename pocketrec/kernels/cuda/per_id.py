@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pocketrec.kernels.cuda.backward import find_winners, load_grad
 from pocketrec.kernels.cuda.bags import bounds, load_ids, load_weights, longest_bag, pool_factors, tile
-from pocketrec.kernels.cuda.launch import accumulator, batch_of, options, over_tiles, tile_shape
+from pocketrec.kernels.cuda.launch import accumulator, bags_of, batch_of, options, over_tiles, tile_shape
 from pocketrec.kernels.cuda.row import COLUMN, DIM, MAX, MODE, elements_of, gather, lanes, load_feature, mask_of
 
 
@@ -90,7 +90,7 @@ def lookup_backward_weights(
         layout,
         *batch,
         ACC=accumulator(memory.dtype),
-        BAGS=offsets is not None,
+        BAGS=bags_of(indices, offsets),
         **tile_shape(batch),
     )
     return out
@@ -121,7 +121,7 @@ def lookup_backward_rows(
         *batch,
         dim,
         ACC=accumulator(memory.dtype),
-        **options(offsets, weights),
+        **options(indices, offsets, weights),
         **tile_shape(batch),
     )
     return out
