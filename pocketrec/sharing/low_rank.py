@@ -6,11 +6,11 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pocketrec import hashing
 from pocketrec.errors import UsageError, nearest, whole_number
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.projection import projected, projections, stored, useful
 from pocketrec.sharing.scheme import Placement, Shared
-from pocketrec.sharing.shares import cheapest, shares
 from pocketrec.sharing.table import Table
 
 ROWS = ("exact", "hashed")
@@ -24,9 +24,10 @@ class LowRank(Shared):
     no more; the least is rank 1, near D times smaller than the full tables. The wider a row, the further it reaches.
 
     Args:
-        rank: r; None for the largest that fits, plus one for the tables, smallest first, for which that fits too.
-        rows: "exact": every id has its own. "hashed": A[hash(x) mod m], m = min(n, the table's share of the budget)
-            as in `HashingTrick`, so that any compression is reached.
+        rank: r; None for the largest that fits all tables, and what is left widens the smallest.
+        rows: "exact", or "hashed", which reaches any compression: A[hash(x) mod m], m what the table's share of the
+            budget holds. Shares are those of `HashingTrick`. A table that fits into its share is kept whole; then,
+            with rank None, r is the largest with which every id has numbers of its own, or 1.
     """
 
     rank: int | None = None
@@ -40,44 +41,71 @@ class LowRank(Shared):
 
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         if self.rows == "hashed":
-            return self._hashed(tables, budget, seed)
+            widths, rows = self._hashed(tables, budget)
+            return projected(tables, widths, rows, seed)
         rows = [t.known_rows("low rank with rows='exact'") for t in tables]
-        return projected(tables, self._widths(tables, budget), rows, seed)
+        return projected(tables, self._exact(tables, budget), rows, seed)
 
-    def _widths(self, tables: Sequence[Table], budget: Budget) -> list[int]:
-        """Of each table's rows, where every id has its own."""
+    def _exact(self, tables: Sequence[Table], budget: Budget) -> list[int]:
+        """The width of each table's rows."""
 
         def of_rank(rank: int) -> list[int]:
             return [useful(t, rank, budget) for t in tables]
 
-        def fits(rank: int) -> bool:
-            return budget.holds(*stored(tables, of_rank(rank)))
+        def too_large(rank: int) -> bool:
+            return not budget.holds(*stored(tables, of_rank(rank)))
 
         least = self.rank or 1
         budget.require_for(tables, *stored(tables, of_rank(least)), f"rows of rank {least}")
         if self.rank is not None:
             return of_rank(self.rank)
         ranks = range(1, max(t.embedding_dim for t in tables) + 1)
-        rank = bisect_right(ranks, False, key=lambda r: not fits(r))
-        return _raised(tables, of_rank(rank), of_rank(rank + 1), budget)
+        return _widened(tables, of_rank(bisect_right(ranks, False, key=too_large)), budget)
 
-    def _hashed(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
-        widths = [useful(t, self.rank or 1, budget) for t in tables]
-        weights = projections(tables, widths)
-        budget.require_for(tables, sum(widths), weights, f"one row for each of {len(tables)} tables")
-        width_of = dict(zip(tables, widths, strict=True))
-        left = budget.after(weights * budget.weight_bytes)
-        return projected(tables, widths, shares(tables, left.slots, width_of.__getitem__), seed)
+    def _hashed(self, tables: Sequence[Table], budget: Budget) -> tuple[list[int], list[int]]:
+        """The width and number of each table's rows: a row each; then the smallest choose first, as in `shares`."""
+        narrow = [min(self.rank or 1, t.embedding_dim) for t in tables]
+        budget.require_for(tables, sum(narrow), projections(tables, narrow), f"a row for each of {len(tables)} tables")
+        least = [budget.bytes_of(w, projections([t], [w])) for t, w in zip(tables, narrow, strict=True)]
+        widths, rows = list(narrow), [1] * len(tables)
+        left = budget.bytes_of(budget.slots, 0) - sum(least)
+        for position, i in enumerate(_by_size(tables)):
+            room = least[i] + max(0.0, left) / (len(tables) - position)
+            widths[i], rows[i] = self._within(tables[i], room, budget)
+            left -= budget.bytes_of(widths[i] * rows[i], projections([tables[i]], [widths[i]])) - least[i]
+        return widths, rows
+
+    def _within(self, table: Table, room: float, budget: Budget) -> tuple[int, int]:
+        """The width and number of the rows of one table that may store so many bytes."""
+        n, d = table.num_embeddings or hashing.ID_LIMIT, table.embedding_dim
+        if budget.bytes_of(n * d, 0) <= room:
+            return d, n
+        exact = bisect_right(range(1, d), room, key=lambda w: budget.bytes_of(n * w, w * d))
+        width = min(self.rank or max(exact, 1), d)
+        left = room - projections([table], [width]) * budget.weight_bytes
+        return width, min(n, max(1, Budget.of_bytes(left, budget.slot_bytes).slots // width))
 
 
-def _raised(tables: Sequence[Table], widths: list[int], more: list[int], budget: Budget) -> list[int]:
-    """The wider rows for as many tables as what is left allows."""
+def _by_size(tables: Sequence[Table]) -> list[int]:
+    sizes = [(t.num_embeddings or hashing.ID_LIMIT) * t.embedding_dim for t in tables]
+    return sorted(range(len(tables)), key=lambda i: sizes[i])
 
-    def stored_bytes(table: Table, width: int) -> float:
-        return budget.bytes_of(*stored([table], [width]))
 
-    now = [stored_bytes(t, w) for t, w in zip(tables, widths, strict=True)]
-    then = [stored_bytes(t, w) for t, w in zip(tables, more, strict=True)]
-    room = budget.bytes_of(budget.slots, 0) - sum(now)
-    chosen = cheapest([b - a for a, b in zip(now, then, strict=True)], room)
-    return [b if wider else a for a, b, wider in zip(widths, more, chosen, strict=True)]
+def _widened(tables: Sequence[Table], widths: Sequence[int], budget: Budget) -> list[int]:
+    """Each table, the smallest first, as wide as what is left allows."""
+    own = [_stored_bytes(t, w, budget) for t, w in zip(tables, widths, strict=True)]
+    wide, left = list(widths), max(0.0, budget.bytes_of(budget.slots, 0) - sum(own))
+    for i in _by_size(tables):
+        wide[i] = _widest(tables[i], widths[i], own[i] + left, budget)
+        left -= _stored_bytes(tables[i], wide[i], budget) - own[i]
+    return wide
+
+
+def _widest(table: Table, least: int, room: float, budget: Budget) -> int:
+    choice = range(least, table.embedding_dim + 1)
+    fitting = bisect_right(choice, room, key=lambda width: _stored_bytes(table, width, budget))
+    return useful(table, choice[fitting - 1], budget)
+
+
+def _stored_bytes(table: Table, width: int, budget: Budget) -> float:
+    return budget.bytes_of(*stored([table], [useful(table, width, budget)]))

@@ -60,7 +60,7 @@ class Projection(Recovery):
         return torch.cat([self._project(rows, str(t)) for rows, t in zip(narrow, tables, strict=True)], 1)
 
     def matrix(self, table: int) -> nn.Parameter | None:
-        return self.projections[str(table)] if str(table) in self.projections else None
+        return self.projections.get(str(table))
 
     def _project(self, rows: Tensor, table: str) -> Tensor:
         return rows @ self.projections[table].to(rows.dtype) if table in self.projections else rows
