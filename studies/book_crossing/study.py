@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path += [str(HERE), str(HERE.parent.parent / "benchmarks")]
+ROOT = HERE.parent.parent
+sys.path += [str(ROOT), str(ROOT / "benchmarks")]
 
-import cells  # noqa: E402
 import record  # noqa: E402
-from trials import Trial, best_settings, read_rows, run_missing  # noqa: E402
 
 from pocketrec.data import prepare  # noqa: E402
+from studies.book_crossing import cells  # noqa: E402
+from studies.trials import WHOLE, Trial, best_settings, read_rows, run_missing  # noqa: E402
 
 RESULTS = HERE / "results.csv"
 
@@ -44,7 +45,7 @@ def main() -> None:
     }
     for phase in (tuning, finals, arms, equal_bytes, inits):
         trials = [trial for trial in phase() if trial.cell.startswith(wanted)]
-        run_missing(trials, data, RESULTS, about, options.jobs)
+        run_missing(trials, {WHOLE: data}, RESULTS, about, options.jobs)
 
 
 def tuning() -> Iterator[Trial]:

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE))
-
-import cells  # noqa: E402
-from trials import best_settings, read_rows  # noqa: E402
-
 ROOT = HERE.parent.parent
-README, FIGURE = ROOT / "README.md", HERE / "auc.svg"
+sys.path.append(str(ROOT))
+
+from studies.book_crossing import cells  # noqa: E402
+from studies.trials import best_settings, read_rows  # noqa: E402
+
+README, RESULTS, FIGURE = ROOT / "README.md", HERE / "results.csv", HERE / "auc.svg"
 Rows = Sequence[Mapping[str, str]]
 
 
@@ -148,7 +148,7 @@ def with_results(readme: str, rows: Rows) -> str:
 
 def main() -> None:
     """Rewrite the README and the figure."""
-    rows = read_rows(HERE / "results.csv")
+    rows = read_rows(RESULTS)
     README.write_text(with_results(README.read_text(), rows))
     draw(rows, FIGURE)
 

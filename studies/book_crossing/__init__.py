@@ -1,0 +1,1 @@
+"""Full tables, ROBE and the hashing trick on Book-Crossing."""
