@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "compress_": "compress",
+    "encode": "compress",
     "fit_": "compress",
     "memory_report": "compress",
     "Embedding": "embedding",
@@ -35,6 +36,7 @@ _HOME = {
     "Robe": "sharing",
     "Table": "sharing",
     "TensorTrain": "sharing",
+    "TransformCoding": "sharing",
     "train": "training",
 }
 _ROOMS = ("models", "optim")
@@ -56,7 +58,9 @@ __all__ = [
     "Robe",
     "Table",
     "TensorTrain",
+    "TransformCoding",
     "compress_",
+    "encode",
     "fit_",
     "full_bytes",
     "load_authors_",
@@ -68,7 +72,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from pocketrec import models as models, optim as optim
-    from pocketrec.compress import compress_, fit_, memory_report
+    from pocketrec.compress import compress_, encode, fit_, memory_report
     from pocketrec.embedding import (
         Embedding,
         EmbeddingBag,
@@ -93,6 +97,7 @@ if TYPE_CHECKING:
         Robe,
         Table,
         TensorTrain,
+        TransformCoding,
     )
     from pocketrec.training import train
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketrec.compress import sensitivity
-from pocketrec.compress.encode import encode_, table_weights
+from pocketrec.compress.transform import encode_, table_weights
 from pocketrec.data import ClickLog
 from pocketrec.embedding import EmbeddingBagCollection
 from pocketrec.errors import DataError, UsageError

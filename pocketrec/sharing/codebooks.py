@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 MAX_BITS = 7
-_STEPS = 30
+_STEPS = 8
 
 
 @cache
