@@ -111,6 +111,15 @@ def test_it_clusters_when_due_and_only_in_training():
     assert done == [0] * 3 + [1] * 3 + [2] * 6
 
 
+def test_a_memory_may_be_looked_up_twice_in_a_step():
+    """Clustering between two lookups must not break the backward of the first."""
+    module = Embedding(1000, 8, sharing=Clustered(columns=2, every=1, times=1), compression=8)
+    first, second = module(torch.arange(50)), module(torch.arange(50, 100))
+    assert module.recovery.counters.tolist() == [2, 1]
+    (first.sum() + second.sum()).backward()
+    assert module.memory.grad.sum() == 2 * 100 * 8
+
+
 @pytest.mark.parametrize("saved_after", [2, 4, 7])
 def test_resumed_training_is_the_same_bit_for_bit(saved_after):
     """A counter or a hash that a checkpoint forgets."""
@@ -231,7 +240,7 @@ def test_k_means_finds_clusters_that_lie_apart(k):
     centroids = k_means(points, k, generator())
     assert centroids.shape == (k, 3)
     _, distance = nearest(points, centroids)
-    assert distance.mean() <= (1e-5 if k <= 16 else 0.02 * points.var(0).sum())
+    assert distance.mean() <= (1e-4 if k <= 16 else 0.02 * points.var(0).sum())
     assert torch.equal(centroids, k_means(points, k, generator())), "the same for the same generator"
 
 

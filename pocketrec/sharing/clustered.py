@@ -28,6 +28,7 @@ class Clustered(Shared):
     At first the pointers p are hashes too. `times` times, every `every` training batches, k-means clusters what each
     column has become: T takes the centroids, p points every id to its nearest, and U starts again at 0 under a new
     hash. An optimiser is not told: its momentum and sums of squares remain those of what the slots held before.
+    Compiled training never clusters.
 
     Stores k centroids and at least as many hashed rows a column, of each table the same and as many as fit (k at most
     32,768), and C pointers an id, of one byte up to k = 256, else of two: so 4 * D / C is a compression it never
@@ -44,7 +45,7 @@ class Clustered(Shared):
     columns: int = 4
     every: int = 500
     times: int = 3
-    sample: int = 1 << 16
+    sample: int = 1 << 14
 
     def __post_init__(self) -> None:
         for name, least in (("columns", 1), ("every", 1), ("times", 0), ("sample", 1)):

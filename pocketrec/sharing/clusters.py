@@ -120,11 +120,14 @@ class Clusters(Recovery):
 
     @torch.no_grad()
     def cluster_(self, memory: Tensor) -> None:
-        """Cluster every column of every table now, whatever is due."""
+        """Cluster every column of every table now, whatever is due.
+
+        Rows that were looked up before in the same step give their gradients to the slots they were read from.
+        """
         done = int(self.counters[1])
         for table in self._pointed:
             for column in range(self.splits):
-                self._cluster(memory, table, column, done)
+                self._cluster(memory.data, table, column, done)
         self.counters[1] += 1
 
     def _cluster(self, memory: Tensor, table: Pointed, column: int, done: int) -> None:

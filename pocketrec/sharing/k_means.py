@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_ITERATIONS = 20
+_ITERATIONS = 10
 _DRAWS = 256
 """Rounds of k-means++: with more centroids than this, several are drawn at once."""
-_DISTANCES = 1 << 24
-"""Held at once."""
+_CANDIDATES = 16
+"""Points for each centroid to draw from."""
+_DISTANCES = 1 << 19
+"""Held at once, so few that a processor keeps them in its cache."""
 
 
 def k_means(points: Tensor, k: int, generator: torch.Generator) -> Tensor:
@@ -27,10 +29,12 @@ def nearest(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
     """Of each point (n, w): the centroid nearest to it, the first of equals, and the squared distance."""
     middle = centroids.mean(0)  # taken away first, so that squares cancel less
     centroids = centroids - middle
-    squares, found = centroids.square().sum(1), []
+    # (x, 1) . (-2 c, |c|^2) is the squared distance but for |x|^2, which is the same for all centroids.
+    factors = torch.cat([-2 * centroids, centroids.square().sum(1, keepdim=True)], 1).T
+    found = []
     for block in points.split(max(1, _DISTANCES // len(centroids))):
         block = block - middle
-        distance, index = torch.addmm(squares, block, centroids.T, alpha=-2).min(1)
+        distance, index = torch.mm(torch.cat([block, torch.ones_like(block[:, :1])], 1), factors).min(1)
         found.append((index, distance + block.square().sum(1)))
     indices, distances = zip(*found, strict=True)
     return torch.cat(indices), torch.cat(distances).clamp(min=0)
@@ -39,6 +43,8 @@ def nearest(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
 def _spread(points: Tensor, k: int, generator: torch.Generator) -> Tensor:
     """k of the points, each drawn with a chance that grows with its squared distance to those drawn before."""
     at_once = -(-k // _DRAWS)
+    if len(points) > _CANDIDATES * k:
+        points = points[torch.randint(len(points), (_CANDIDATES * k,), generator=generator, device=points.device)]
     first = torch.randint(len(points), (1,), generator=generator, device=points.device)
     chosen, distance = points[first], (points - points[first]).square().sum(1)
     while len(chosen) < k:
@@ -55,10 +61,8 @@ def _means(points: Tensor, index: Tensor, distance: Tensor, k: int) -> Tensor:
     """The mean of each cluster; an empty one moves to a point that is far from its centroid."""
     counts = torch.bincount(index, minlength=k)
     sums = torch.zeros(k, points.shape[1], dtype=torch.float64, device=points.device)
-    if points.is_cuda:
-        sums.index_put_(
-            (index,), points.double(), accumulate=True
-        )  # sorts, and so adds in one order; on CPU it may not
+    if points.is_cuda:  # each adds in one order where it is used, the other would not
+        sums.index_put_((index,), points.double(), accumulate=True)
     else:
         sums.index_add_(0, index, points.double())
     means = (sums / counts.clamp(min=1)[:, None]).to(points.dtype)
