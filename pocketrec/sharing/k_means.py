@@ -10,6 +10,8 @@ _DRAWS = 256
 """Rounds of k-means++: with more centroids than this, several are drawn at once."""
 _CANDIDATES = 16
 """Points for each centroid to draw from."""
+_REJECTED = 3
+"""Drawn beside each, of which the one that leaves least is taken."""
 _DISTANCES = 1 << 19
 """Held at once, so few that a processor keeps them in its cache."""
 
@@ -41,19 +43,21 @@ def nearest(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _spread(points: Tensor, k: int, generator: torch.Generator) -> Tensor:
-    """k of the points, each drawn with a chance that grows with its squared distance to those drawn before."""
+    """k of the points, far from each other: drawn in proportion to the squared distance to those drawn before."""
     at_once = -(-k // _DRAWS)
     if len(points) > _CANDIDATES * k:
         points = points[torch.randint(len(points), (_CANDIDATES * k,), generator=generator, device=points.device)]
     first = torch.randint(len(points), (1,), generator=generator, device=points.device)
     chosen, distance = points[first], (points - points[first]).square().sum(1)
     while len(chosen) < k:
+        wanted = min(at_once, k - len(chosen))
         # The first of exponential clocks to ring, each at its own rate, is a draw in proportion to the rates.
         race = distance / torch.empty_like(distance).exponential_(generator=generator)
-        drawn = points[race.topk(min(at_once, k - len(chosen))).indices]
-        chosen = torch.cat([chosen, drawn])
-        apart = torch.cdist(points, drawn, compute_mode="donot_use_mm_for_euclid_dist").min(1).values
-        distance = torch.minimum(distance, apart.square())
+        drawn = points[race.topk(min(wanted + _REJECTED, len(points))).indices]
+        apart = torch.cdist(points, drawn, compute_mode="donot_use_mm_for_euclid_dist").square()
+        left = torch.minimum(distance[:, None], apart)
+        best = left.sum(0).topk(wanted, largest=False).indices
+        chosen, distance = torch.cat([chosen, drawn[best]]), left[:, best].amin(1)
     return chosen
 
 
