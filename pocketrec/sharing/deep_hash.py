@@ -4,45 +4,33 @@ arXiv 2010.10784).
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import mish, relu
-
-from pocketrec import hashing, ops
+from pocketrec import hashing
 from pocketrec.errors import UsageError, nearest, whole_number
-from pocketrec.ops import FeatureLayout, Rule
-from pocketrec.ops.layout import to_tensor
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.full import Full, exact_rows
-from pocketrec.sharing.recovery import Recovery
+from pocketrec.sharing.networks import ACTIVATIONS, Networks
 from pocketrec.sharing.scheme import Placement, Shared
 from pocketrec.sharing.table import Table
 
-BUCKETS = 1 << 16
-"""What a hash of an id is reduced to before it becomes a number in (-1, 1)."""
 LARGEST_WIDTH = 1 << 13
-ACTIVATIONS = {"mish": (mish, 0.4523), "relu": (relu, 0.5)}
-"""Each with the mean square of its value at a standard normal variable."""
 
 
 @dataclass(frozen=True)
 class DeepHash(Shared):
     """row(x) = network(e(x)), e(x)[j] = (2 * hash(table, x, j) + 1) / 2^16 - 1, hashes in [0, 2^16).
 
-    The network: `depth` layers, each w wide, then one to D; no batch norm. w is the largest that fits, the
-    same for all tables. Stores the networks; a table whose rows take no more than its network is kept exactly, in the
-    memory. A lookup multiplies by every weight of a network: the more is stored, the slower it is.
+    The network: `depth` layers, each w wide, then one to D; no batch norm. w is the largest that fits, the same for all
+    tables. Stores the networks; a table whose rows take no more than its network is kept exactly, in the memory. A
+    lookup multiplies by every weight of a network: the more is stored, the slower it is.
 
     Args:
         num_hashes: of an id; None for w. (The paper's 1024 leave the rest of the network nothing in a small budget.)
         depth: layers before the last.
-        activation: "relu", or the paper's "mish", which takes most of a lookup's time on a CPU.
+        activation: "relu", or the paper's "mish", for which a lookup on a CPU takes about twice as long.
     """
 
     num_hashes: int | None = None
@@ -69,7 +57,7 @@ class DeepHash(Shared):
             return Full().place(tables, budget, seed)
         shape = (self.num_hashes or width, *[width] * self.depth)
         keys = [hashing.mixing_key(seed, number) for number in range(len(tables))]
-        return _placed(tables, deep, _Networks(tables, deep, shape, keys, self.activation))
+        return _placed(tables, deep, Networks(tables, deep, shape, keys, self.activation))
 
     def _is_deep(self, table: Table, width: int, budget: Budget) -> bool:
         if table.num_embeddings is None:
@@ -82,7 +70,7 @@ class DeepHash(Shared):
         return inner * width + (width + 1) * table.embedding_dim
 
 
-def _placed(tables: Sequence[Table], deep: Sequence[bool], networks: _Networks) -> Placement:
+def _placed(tables: Sequence[Table], deep: Sequence[bool], networks: Networks) -> Placement:
     """Exact rows side by side; a piece that counts for nothing where there is a network. No piece without such rows."""
     if all(deep):
         return Placement(tuple(() for _ in tables), 0, networks)
@@ -92,87 +80,3 @@ def _placed(tables: Sequence[Table], deep: Sequence[bool], networks: _Networks) 
         pieces.append((exact_rows(table, n, 0 if is_deep else base, width),))
         base += 0 if is_deep else n * width
     return Placement(tuple(pieces), base, networks)
-
-
-class _Networks(Recovery):
-    """Tables of the same D have their networks stacked: one product a layer for all of them."""
-
-    linear, combines = False, True
-    keys: Tensor
-    deep: Tensor
-
-    def __init__(
-        self, tables: Sequence[Table], deep: Sequence[bool], shape: tuple[int, ...], keys: list[int], activation: str
-    ) -> None:
-        super().__init__()
-        self.splits = 0 if all(deep) else 1
-        self.keys_of, self.num_hashes = tuple(keys), shape[0]
-        self.constant("keys", keys)
-        self.constant("deep", [int(d) for d in deep])
-        dims = [t.embedding_dim if d else 0 for t, d in zip(tables, deep, strict=True)]
-        self.dims = tuple(dims)
-        """Of the rows that a network makes; 0 for a table kept exactly."""
-        self.widths = tuple(1 if d else t.embedding_dim for t, d in zip(tables, deep, strict=True))
-        self.place_of = tuple(dims[:i].count(d) for i, d in enumerate(dims))
-        """Of a table among those of its D."""
-        stacks = {str(d): _Stack(dims.count(d), (*shape, d), activation) for d in sorted(set(dims) - {0})}
-        self.networks = nn.ModuleDict(stacks)
-
-    def translate(self, ids: Tensor, tables: Tensor) -> tuple[Tensor, Tensor | None]:
-        return torch.where(self.deep[tables] > 0, 0, ids)[..., None, None], None
-
-    def combine(self, pieces: Tensor, ids: Tensor | None, tables: Sequence[int]) -> Tensor:
-        assert ids is not None
-        columns = dict(enumerate(pieces.split([self.widths[t] for t in tables], 1))) if self.splits else {}
-        for dim, stack in self.networks.items():
-            features = [f for f, t in enumerate(tables) if self.dims[t] == int(dim)]
-            if features:
-                own = [tables[f] for f in features]
-                numbers = self._encode(ids[:, features], own, next(stack.parameters()).dtype)
-                columns |= zip(features, stack(numbers, [self.place_of[t] for t in own]).unbind(0), strict=True)
-        return torch.cat([columns[f] for f in range(len(tables))], 1)
-
-    def _encode(self, ids: Tensor, tables: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """Ids (n, F) -> numbers (F, n, k): the one op, on a memory that holds the number of each bucket."""
-        k = self.num_hashes
-        memory = ((2 * torch.arange(BUCKETS, device=ids.device) + 1) / BUCKETS - 1).to(dtype)
-        hashed = {"rule": Rule.MIXING, "num_embeddings": hashing.ID_LIMIT, "padding": -1, "mode": 0, "sign": 0}
-        region = {"base": 0, "span": BUCKETS, "chunk": 1, "align": 1, "places": BUCKETS, "dim": k}
-        rows = [FeatureLayout(**hashed, **region, column=f * k, place_0=self.keys_of[t]) for f, t in enumerate(tables)]
-        encoded = ops.lookup(memory, ids.contiguous(), None, None, to_tensor(rows).to(ids.device), k * len(rows))
-        return encoded.view(-1, len(rows), k).transpose(0, 1)
-
-    @torch.no_grad()
-    def reset(self, memory: Tensor | None, bound: float) -> None:
-        super().reset(memory, bound)
-        for stack in self.networks.values():
-            assert isinstance(stack, _Stack)
-            stack.draw(bound)
-
-
-class _Stack(nn.Module):
-    """`count` networks of the same shape: numbers (F, n, k) and the network of each F -> rows (F, n, D)."""
-
-    def __init__(self, count: int, shape: tuple[int, ...], activation: str) -> None:
-        super().__init__()
-        self.count, self.activation = count, activation
-        layers = list(pairwise(shape))
-        self.weights = nn.ParameterList(torch.empty(count, a, b) for a, b in layers)
-        self.biases = nn.ParameterList(torch.empty(count, 1, b) for _, b in layers)
-
-    def forward(self, numbers: Tensor, places: list[int]) -> Tensor:
-        activate, _ = ACTIVATIONS[self.activation]
-        chosen = None if places == list(range(self.count)) else torch.tensor(places, device=numbers.device)
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            own = [p if chosen is None else p.index_select(0, chosen) for p in (bias, weight)]
-            numbers = torch.baddbmm(own[0], activate(numbers) if layer else numbers, own[1])
-        return numbers
-
-    def draw(self, bound: float) -> None:
-        """Results of variance 1 from every layer but the last, whose rows spread as widely as another scheme's."""
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            power = ACTIVATIONS[self.activation][1] if layer else 1 / 3
-            variance = bound**2 / 3 if layer == len(self.weights) - 1 else 1.0
-            own = math.sqrt(3 * variance / (power * weight.shape[1]))
-            weight.uniform_(-own, own)
-            bias.zero_()
