@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
 from pocketrec.compress.elsewhere import holder_of, replace_elsewhere
-from pocketrec.compress.fit import fit_
+from pocketrec.compress.fit import FitConfig, fit_
+from pocketrec.compress.relative_error import relative_error
 from pocketrec.compress.report import MemoryReport, memory_report
 from pocketrec.embedding import Embedding, EmbeddingBag
 from pocketrec.errors import UsageError
@@ -33,10 +34,14 @@ class CompressionReport:
     after: MemoryReport
     elsewhere: dict[str, str]
     """Dotted name of an attribute that held swapped weights beside the modules -> what became of them."""
+    errors: dict[str, float] = field(default_factory=dict)
+    """Name of a module that was fitted -> ||W - W'|| / ||W||, W' its rows now."""
 
     def __str__(self) -> str:
         kept = [f"kept {name}: {reason}" for name, reason in self.kept.items()]
-        return "\n".join([str(self.after), *kept, *(f"{name}: {told}" for name, told in self.elsewhere.items())])
+        errors = [f"fitted {name}: relative error {error:.4g}" for name, error in self.errors.items()]
+        elsewhere = [f"{name}: {told}" for name, told in self.elsewhere.items()]
+        return "\n".join([str(self.after), *errors, *kept, *elsewhere])
 
 
 def compress_(
@@ -45,7 +50,7 @@ def compress_(
     *,
     compression: float,
     where: Where | None = None,
-    fit: bool = False,
+    fit: bool | FitConfig = False,
     seed: int = 0,
 ) -> CompressionReport:
     """Swap every `nn.Embedding` and `nn.EmbeddingBag` of `model`, in place, each for a memory of its own.
@@ -61,7 +66,7 @@ def compress_(
         sharing: `Robe()` unless said otherwise.
         compression: bytes of each table in float32 over bytes of its memory.
         where: swap only modules for which it returns True.
-        fit: start from the trained weights (see `fit_`), not from new ones.
+        fit: start from the trained weights (see `fit_`), not from new ones; a `FitConfig` says how hard to try.
         seed: of the hashes; module i takes seed + i.
 
     Raises:
@@ -73,7 +78,7 @@ def compress_(
         >>> print(report)
     """
     sharing = Robe() if sharing is None else sharing
-    before, kept = memory_report(model), {}
+    before, kept, errors = memory_report(model), {}, {}
     swapped: list[str] = []
     swaps: dict[Tensor, nn.Module] = {}
     for number, (module, places) in enumerate(_found(model, where).items()):
@@ -82,19 +87,19 @@ def compress_(
         if reason is None:
             try:
                 own = _ours(module, sharing, compression, seed + number)
+                if fit:
+                    errors[name] = _fit(own, module.get_parameter("weight").detach(), fit)
             except UsageError as error:
                 reason = str(error)
         if reason is not None:
             kept[name] = reason
             continue
-        if fit:
-            fit_(own, module.get_parameter("weight").detach())
         for _, parent, attribute in places:
             setattr(parent, attribute, own)
         swapped.append(name)
         swaps[module.get_parameter("weight")] = own
     elsewhere = replace_elsewhere(model, swaps)
-    return CompressionReport(tuple(swapped), kept, before, memory_report(model), elsewhere)
+    return CompressionReport(tuple(swapped), kept, before, memory_report(model), elsewhere, errors)
 
 
 def _found(model: nn.Module, where: Where | None) -> dict[Torch, list[tuple[str, nn.Module, str]]]:
@@ -124,6 +129,12 @@ def _why_not(model: nn.Module, module: Torch) -> str | None:
             return f"its weight is also that of {name or 'the model itself'}, which needs the whole table"
     holder = holder_of(model, weight)
     return None if holder is None else f"its weight is also held as {holder}, whose readers need the whole table"
+
+
+def _fit(own: Embedding | EmbeddingBag, weight: Tensor, config: bool | FitConfig) -> float:
+    """The relative error afterwards."""
+    fit_(own, weight, config if isinstance(config, FitConfig) else None)
+    return relative_error(own, weight)
 
 
 def _ours(module: Torch, sharing: Scheme, compression: float, seed: int) -> Embedding | EmbeddingBag:
