@@ -103,6 +103,7 @@ def test_public_names():
         "compress_",
         "encode",
         "fit_",
+        "from_dlrm_qr",
         "full_bytes",
         "load_authors_",
         "memory_report",

@@ -3,6 +3,7 @@
 from pocketrec.embedding.authors import load_authors_
 from pocketrec.embedding.bag import Embedding, EmbeddingBag
 from pocketrec.embedding.collection import EmbeddingBagCollection
+from pocketrec.embedding.dlrm_qr import from_dlrm_qr
 from pocketrec.embedding.quantize import quantize_
 from pocketrec.embedding.size import full_bytes, stored_bytes
 from pocketrec.embedding.tables import SharedTables, owners_in
@@ -12,6 +13,7 @@ __all__ = [
     "EmbeddingBag",
     "EmbeddingBagCollection",
     "SharedTables",
+    "from_dlrm_qr",
     "full_bytes",
     "load_authors_",
     "owners_in",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pocketrec.errors import UsageError, nearest
+from pocketrec.errors import UsageError, nearest, whole_number
 from pocketrec.ops import FeatureLayout
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.full import exact_rows
@@ -30,11 +30,15 @@ class QuotientRemainder(Shared):
 
     Args:
         operation: "multiply" (the paper's best), "add" or "concat" (D must be even).
+        collisions: c of all tables; None for the smallest that fits.
     """
 
     operation: str = "multiply"
+    collisions: int | None = None
 
     def __post_init__(self) -> None:
+        if self.collisions is not None:
+            whole_number("collisions", self.collisions, at_least=1)
         if self.operation not in OPERATIONS:
             raise UsageError(f"operation: unknown name {self.operation!r}: {nearest(self.operation, OPERATIONS)}")
 
@@ -50,8 +54,7 @@ class QuotientRemainder(Shared):
         return Placement(tuple(pieces), base, _RECOVERIES[self.operation](tables, collisions))
 
     def _check(self, table: Table) -> None:
-        if table.num_embeddings is None:
-            raise UsageError(f"table {table.name!r}: a quotient needs num_embeddings; hashed schemes do without")
+        table.known_rows("a quotient")
         if self.operation == "concat" and table.embedding_dim % 2:
             raise UsageError(
                 f"table {table.name!r}: operation='concat' needs an even embedding_dim, got {table.embedding_dim}"
@@ -61,13 +64,15 @@ class QuotientRemainder(Shared):
         """c of each table, at most the one that stores least; the smallest that fits, by bisection."""
 
         def of_each(c: int) -> list[int]:
+            if self.collisions is not None:
+                return [self.collisions] * len(tables)
             return [min(c, math.isqrt((t.num_embeddings or 1) - 1) + 1) for t in tables]
 
         def stored(c: int) -> int:
             return sum(self._slots(t, own) for t, own in zip(tables, of_each(c), strict=True))
 
         low, high = 1, max((of_each(1 << 62)), default=1)
-        budget.require(stored(high), "the smallest quotient and remainder tables, about 2 * sqrt(n) rows a table")
+        budget.require_for(tables, stored(high), 0, "the smallest quotient and remainder tables, near 2 * sqrt(n) rows")
         while low < high:
             middle = (low + high) // 2
             low, high = (low, middle) if stored(middle) <= budget.slots else (middle + 1, high)
