@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from lookups import random_bags
 
 from pocketrec import (
     EmbeddingBag,
@@ -191,3 +192,19 @@ def test_the_least_budget_works_and_one_slot_less_is_refused(scheme, least):
     assert stored_bytes(bag) <= 4 * least
     with pytest.raises(ValueError, match=f"at least {least}"):
         EmbeddingBag(1000, 8, sharing=scheme, memory_size=least - 1)
+
+
+@pytest.mark.parametrize("scheme", [MultiHash(2, "concat"), MultiHash(3), HashEmbeddings()])
+def test_bags_come_in_the_same_order_compiled(scheme):
+    """Pieces are put side by side by two ways, one that waits for nothing: another's piece, weight or gradient."""
+    torch.manual_seed(0)
+    tables = [Table("a", 129, 6), Table("b", 40, 6, ("b1", "b2"), padding_idx=1)]
+    module = EmbeddingBagCollection(tables, scheme, memory_size=300, dtype=torch.float64)
+    values, offsets = random_bags(module, 9)
+    weights = torch.rand(len(values), dtype=torch.float64, requires_grad=True)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    inputs = [*module.parameters(), weights]
+    out, other = module((values, offsets, weights)), compiled((values, offsets, weights))
+    torch.testing.assert_close(other, out)
+    for own, theirs in zip(*(torch.autograd.grad(o.pow(2).sum(), inputs) for o in (out, other)), strict=True):
+        torch.testing.assert_close(theirs, own)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch import Tensor
 from pocketrec import ops
 from pocketrec.ops import FeatureLayout, Mode, Rule, features_of_ids
 from pocketrec.ops.checks import check_shapes
+from pocketrec.ops.dispatch import is_plain
 from pocketrec.ops.layout import to_tensor
 from pocketrec.sharing import PADDED, Recovery
 
@@ -103,9 +105,8 @@ class _Lookup:
             counts = torch.ones_like(ids, dtype=torch.bool) if kept is None else kept
             weights = _shares_of_mean(counts, offsets, takes_mean.index_select(0, feature_of_id))
         pieces, factors = self._masked(pieces, factors, kept, weights)
-        places = _by_piece(offsets, feature_of_id, num_features, recovery.splits)
-        by_piece = _in_order(pieces, places)
-        flat = None if factors is None else _in_order(factors, places)
+        by_piece = _by_piece(pieces, offsets, feature_of_id, num_features)
+        flat = None if factors is None else _by_piece(factors, offsets, feature_of_id, num_features)
         own = _offsets_by_piece(offsets, num_features, recovery.splits) * recovery.terms
         return recovery.combine(self.read(by_piece, own, flat, None), None, recovery.table_numbers)
 
@@ -144,27 +145,21 @@ def _shares_of_mean(kept: Tensor, offsets: Tensor, takes_mean: Tensor) -> Tensor
     return torch.where(takes_mean, 1 / counts.clamp(min=1).index_select(0, bag_of_id), 1)
 
 
-def _in_order(pieces: Tensor, places: Tensor | None) -> Tensor:
-    """(N, S, K) -> (N * S * K,), each piece where `places` says, its terms together."""
-    if places is None:
-        return pieces.reshape(-1)
-    flat = pieces.reshape(-1, pieces.shape[-1])
-    return torch.empty_like(flat).index_copy(0, places, flat).flatten()
-
-
-def _by_piece(offsets: Tensor, feature_of_id: Tensor, num_features: int, splits: int) -> Tensor | None:
-    """Where pieces in the order of ids, (N, S) flattened, lie feature by feature, piece by piece, id by id: (N * S,).
-
-    None where nothing moves.
-    """
-    samples = (offsets.shape[0] - 1) // num_features
+def _by_piece(pieces: Tensor, offsets: Tensor, feature_of_id: Tensor, num_features: int) -> Tensor:
+    """(N, S, K) -> (N * S * K,), feature by feature, piece by piece, id by id, with the terms of a piece together."""
+    samples, splits = (offsets.shape[0] - 1) // num_features, pieces.shape[1]
     if splits == 1 or samples == 0:
-        return None
+        return pieces.reshape(-1)
     bounds = offsets[::samples]
+    if pieces.device.type == "cpu" and is_plain(pieces, offsets):
+        return torch.cat([pieces[first:last].transpose(0, 1).reshape(-1) for first, last in pairwise(bounds.tolist())])
+    # The same in tensors alone: nobody waits for a device, and it can be compiled.
     ahead = (bounds[:-1] * (splits - 1)).index_select(0, feature_of_id)
-    first = ahead + torch.arange(feature_of_id.shape[0], device=offsets.device)
+    place = ahead + torch.arange(feature_of_id.shape[0], device=offsets.device)
     size = bounds.diff().index_select(0, feature_of_id)
-    return (first[:, None] + size[:, None] * torch.arange(splits, device=offsets.device)).flatten()
+    places = place[:, None] + size[:, None] * torch.arange(splits, device=offsets.device)
+    flat = pieces.reshape(-1, pieces.shape[-1])
+    return torch.empty_like(flat).index_copy(0, places.flatten(), flat).flatten()
 
 
 def _offsets_by_piece(offsets: Tensor, num_features: int, splits: int) -> Tensor:
