@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from lookups import ALL, budget, materialise
@@ -24,6 +26,7 @@ from pocketrec import (
 )
 from pocketrec.compress import FitConfig, blocks
 from pocketrec.compress.relative_error import relative_error
+from pocketrec.compress.trained import Trained
 
 N, D = 129, 12
 EXACT = FitConfig(iterations=200, steps=0)
@@ -205,3 +208,158 @@ def test_steps_find_a_table_that_is_there_to_be_found(case):
     fit_(module, rows(source), FitConfig(steps=200))
     assert before > 0.99
     assert relative_error(module, rows(source)) < most
+
+
+GRADIENT = {
+    "qr-multiply": QuotientRemainder(),
+    "tt": TensorTrain(2),
+    "dhe": DeepHash(),
+    "hash-embeddings": HashEmbeddings(),
+}
+
+
+@pytest.mark.parametrize("case", GRADIENT)
+def test_steps_are_the_same_for_the_same_seed_and_leave_the_generators_alone(case):
+    modules = [bag(GRADIENT[case], memory_size=400, dtype=torch.float32) for _ in range(3)]
+    torch.manual_seed(7)
+    state = torch.get_rng_state()
+    for module, seed in zip(modules, (1, 1, 2), strict=True):
+        fit_(module, table(2 * N)[::2], FitConfig(steps=20, seed=seed))
+        assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(rows(modules[0]), rows(modules[1]))
+    if case != "hash-embeddings":  # which begins at the best memory, and sees all rows in a step
+        assert not torch.equal(rows(modules[0]), rows(modules[2]))
+
+
+@pytest.mark.parametrize("case", GRADIENT)
+def test_steps_never_end_further_away(case):
+    """A table that is served already: what is drawn anew, or a step too long, must not replace it."""
+    module = bag(GRADIENT[case], memory_size=400)
+    parameters = [p.detach().clone() for p in module.parameters()]
+    fit_(module, rows(module), FitConfig(steps=2))
+    assert relative_error(module, rows(module)) < 1e-6
+    for kept, now in zip(parameters, module.parameters(), strict=True):
+        torch.testing.assert_close(now.detach(), kept, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", [*GRADIENT, "low-rank"])
+def test_the_padding_row_counts_for_nothing(case):
+    """Were it near to anything, all other rows would be far."""
+    first, second = (bag((GRADIENT | {"low-rank": LowRank()})[case], memory_size=400, padding_idx=5) for _ in range(2))
+    weight = table()
+    fit_(first, weight, FitConfig(steps=20))
+    weight[5] = 1e6
+    fit_(second, weight, FitConfig(steps=20))
+    assert torch.equal(rows(first), rows(second))
+    assert relative_error(first, weight) == relative_error(first, table()) < 2
+
+
+KINDS = [Robe(4), MultiHash(2), LowRank(3), QuotientRemainder(), DeepHash(), HashEmbeddings()]
+"""One for each way to fit."""
+
+
+@pytest.mark.parametrize("sharing", KINDS)
+def test_half_precision_is_fitted_in_float32_and_rounded_once(sharing):
+    """Sums of hundreds of half numbers would lose them; so would a step of a thousandth of a number."""
+    half, single = (bag(sharing, memory_size=600, dtype=dtype) for dtype in (torch.bfloat16, torch.float32))
+    for own, other in zip(half.parameters(), single.parameters(), strict=True):
+        other.data.copy_(own.data)
+    weight = table().bfloat16()
+    for module in (half, single):
+        fit_(module, weight, FitConfig(steps=20))
+    for own, other in zip(half.parameters(), single.parameters(), strict=True):
+        assert torch.equal(own, other.bfloat16())
+
+
+@pytest.mark.parametrize("sharing", KINDS)
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int4])
+def test_integers_are_fitted_by_their_master(sharing, dtype):
+    """Fitted through what integers make of it, no step would move anything. The error told is that of the integers."""
+    given = {"memory_size": None, "memory_bytes": 2400}
+    shadowed = bag(sharing, dtype=dtype, **given)
+    assert shadowed.bits in (4, 8)
+    own = copy.deepcopy(shadowed)
+    own.bits = None
+    fit_(shadowed, table(), FitConfig(steps=20))
+    fit_(own, table(), FitConfig(steps=20))
+    for a, b in zip(shadowed.parameters(), own.parameters(), strict=True):
+        assert a.dtype == torch.float32
+        assert torch.equal(a, b)
+    error = (rows(shadowed) - table()).norm() / table().norm()
+    assert relative_error(shadowed, table()) == pytest.approx(float(error), rel=1e-5)
+
+
+def test_a_report_says_what_the_compression_costs():
+    model = nn.ModuleDict({"users": nn.Embedding(300, 8, padding_idx=0), "bags": nn.EmbeddingBag(200, 8, mode="max")})
+    weights = {name: module.weight.detach().clone() for name, module in model.items()}
+    report = compress_(model, QuotientRemainder("add"), compression=4, fit=FitConfig(iterations=5))
+    assert [*report.errors] == ["users", "bags"]
+    for name, error in report.errors.items():
+        served = rows(model[name]) if name == "bags" else model[name](torch.arange(300)).detach()
+        assert error == pytest.approx(float((served - weights[name]).norm() / weights[name].norm()), rel=1e-5)
+        assert f"fitted {name}: relative error {error:.4g}" in str(report)
+    assert not compress_(nn.Sequential(nn.Embedding(300, 8)), compression=4).errors
+
+
+def test_the_error_of_computed_rows_is_that_of_a_sample(monkeypatch):
+    monkeypatch.setattr("pocketrec.compress.relative_error._SAMPLE", 4000)
+    module = bag(DeepHash(), n=6000, dtype=torch.float32)
+    weight = table(6000).float()
+    error = float((rows(module) - weight).norm() / weight.norm())
+    assert relative_error(module, weight) == pytest.approx(error, rel=0.01)
+    assert relative_error(module, weight) == relative_error(module, weight) != error
+
+
+def test_what_cannot_be_fitted_is_kept():
+    """Nothing half done: the table is as it was, and the report says why."""
+    broken = nn.Embedding(300, 8)
+    broken.weight.data[7, 3] = torch.nan
+    model = nn.ModuleDict(
+        {"broken": broken, "meta": nn.Embedding(300, 8, device="meta"), "whole": nn.Embedding(300, 8)}
+    )
+    report = compress_(model, compression=4, fit=True)
+    assert report.swapped == ("whole",)
+    assert [*report.errors] == ["whole"]
+    assert "infinities or NaN" in report.kept["broken"]
+    assert "meta device" in report.kept["meta"]
+    assert model["broken"] is broken
+
+
+REFUSED = {
+    "integers": (lambda: fit_(bag(Robe(4)), torch.zeros(N, D, dtype=torch.int64)), "of a floating type"),
+    "no rows known": (lambda: fit_(EmbeddingBag(None, D, memory_size=50), table()), r"shape \(None, 12\)"),
+    "infinities": (lambda: fit_(bag(Robe(4)), table() / 0), "infinities or NaN"),
+    "no iterations": (lambda: FitConfig(iterations=0), "iterations must be at least 1, got 0"),
+    "half a step": (lambda: FitConfig(steps=0.5), "steps must be a whole number, got 0.5"),
+    "a seed below 0": (lambda: FitConfig(seed=-1), "seed must be at least 0"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_makes_no_sense_is_refused(case):
+    build, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+@pytest.mark.parametrize("sharing", KINDS)
+def test_a_table_of_zeros_is_fitted(sharing):
+    """Nothing to scale by."""
+    module = bag(sharing, memory_size=600)
+    fit_(module, torch.zeros(N, D), FitConfig(steps=20))
+    assert rows(module).isfinite().all()
+    assert rows(module).abs().max() < 0.1
+
+
+def test_a_step_takes_as_many_rows_whatever_the_first_is(monkeypatch):
+    """The padding row reads nothing: to go by it would be to take millions."""
+    taken = []
+    draw = Trained.draw
+    monkeypatch.setattr(
+        Trained, "draw", lambda self, rows, generator: taken.append(rows) or draw(self, rows, generator)
+    )
+    for padding in (None, 0):
+        fit_(bag(QuotientRemainder(), padding_idx=padding, memory_size=400), table(), FitConfig(steps=1))
+    fit_(bag(QuotientRemainder(), n=1, padding_idx=0, memory_size=400), table(1), FitConfig(steps=1))
+    assert taken[1] == taken[3]
+    assert max(taken) < 1 << 18

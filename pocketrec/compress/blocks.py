@@ -8,11 +8,17 @@ import torch
 from torch import Tensor
 
 _LEAST_ELEMENTS = 1 << 22
+_IN_CACHE = 1 << 18
 
 
 def rows_at_once(width: int, slots: int = 0) -> int:
     """Of rows that take so many numbers each, beside a memory that is passed over once a block."""
     return max(1, max(_LEAST_ELEMENTS, slots) // max(1, width))
+
+
+def rows_in_cache(width: int) -> int:
+    """Of rows that take so many numbers each, with nothing to do once a block."""
+    return max(1, _IN_CACHE // max(1, width))
 
 
 def blocks_of_ids(n: int, rows: int, device: torch.device) -> Iterator[Tensor]:

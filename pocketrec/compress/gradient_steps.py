@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from pocketrec.compress.blocks import rows_at_once
+from pocketrec.compress.blocks import rows_at_once, rows_in_cache
 from pocketrec.compress.served import Served
 from pocketrec.compress.trained import Trained
 from pocketrec.sharing import Recovery
@@ -48,12 +48,13 @@ def descend(
     looked_at = trained.draw(_ROWS_LOOKED_AT, generator)
     square = trained.rows(looked_at).square().mean().item()
     best = _Best(served, trained, values, looked_at)
-    if not values.recovery.linear:
+    if square > 0 and not values.recovery.linear:
         with _seeded(seed, trained.weight.device):
             _spread(values, math.sqrt(3 * square))
     optimizer = _optimizer(values)
     rates = [group["lr"] for group in optimizer.param_groups]
-    rows = _rows_a_step(served, values, looked_at)
+    one = looked_at[1:2] if int(looked_at[0]) == trained.padding else looked_at[:1]
+    rows = _rows_a_step(served, values, one)
     for step in range(steps):
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * (1 - step / steps)
@@ -92,7 +93,7 @@ class _Best:
     @torch.no_grad()
     def _now(self) -> float:
         memory = self._values.memory
-        pieces = self._looked_at.split(rows_at_once(self._served.widest))
+        pieces = self._looked_at.split(rows_in_cache(self._served.widest))
         each = ((self._served.recovered(memory, ids) - self._trained.rows(ids)).square().sum() for ids in pieces)
         return sum(e.item() for e in each)
 
@@ -124,13 +125,11 @@ def _optimizer(values: Values) -> torch.optim.Optimizer:
     return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-12, fused=parameters[0].device.type in ("cpu", "cuda"))
 
 
-def _rows_a_step(served: Served, values: Values, ids: Tensor) -> int:
-    """So many that, together, they read each number once, or more of a small memory."""
+def _rows_a_step(served: Served, values: Values, one: Tensor) -> int:
+    """So many that, together, they read each number once, and small memories more often; going by one id."""
+    parameters = list(values.parameters())
     with torch.enable_grad():
-        row = served.recovered(values.memory, ids[:1]).sum()
-    read = sum(
-        int(g.count_nonzero())
-        for g in torch.autograd.grad(row, list(values.parameters()), allow_unused=True)
-        if g is not None
-    )
-    return max(_LEAST_ROWS, rows_at_once(read, sum(p.numel() for p in values.parameters())))
+        row = served.recovered(values.memory, one).sum()
+    gradients = torch.autograd.grad(row, parameters, allow_unused=True)
+    read = sum(int(g.count_nonzero()) for g in gradients if g is not None)
+    return max(_LEAST_ROWS, rows_at_once(max(read, served.widest), sum(p.numel() for p in parameters)))

@@ -8,14 +8,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pocketrec.compress.blocks import rows_at_once
+from pocketrec.compress.blocks import rows_at_once, rows_in_cache
 from pocketrec.compress.served import Served
 from pocketrec.compress.trained import Trained
 from pocketrec.embedding import Embedding, EmbeddingBag
 
 _SAMPLE = 1 << 15
-_IN_CACHE = 1 << 18
-"""Numbers."""
 
 
 @torch.no_grad()
@@ -33,7 +31,7 @@ def relative_error(embedding: Embedding | EmbeddingBag, weight: Tensor) -> float
 
 def _blocks(embedding: Embedding | EmbeddingBag, trained: Trained) -> Iterator[tuple[Tensor, Tensor]]:
     served = Served.by(embedding)
-    rows = max(1, _IN_CACHE // served.widest)
+    rows = rows_in_cache(served.widest)
     if served.recovery is None or served.recovery.linear:
         if embedding.bits is not None:  # whose integers every lookup makes anew
             rows = rows_at_once(served.widest, embedding.get_parameter("memory").numel())
