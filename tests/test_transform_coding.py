@@ -12,7 +12,17 @@ import torch
 from lookups import pool, random_bags
 from torch import nn
 
-from pocketrec import EmbeddingBagCollection, Full, Robe, Table, TransformCoding, full_bytes, stored_bytes
+from pocketrec import (
+    EmbeddingBagCollection,
+    Full,
+    Robe,
+    Table,
+    TransformCoding,
+    compress_,
+    fit_,
+    full_bytes,
+    stored_bytes,
+)
 from pocketrec.compress import encode, sensitivity
 from pocketrec.compress.allocation import Spectrum, allocate
 from pocketrec.compress.moments import first_rows_of_tiers
@@ -295,6 +305,22 @@ def test_lookups_compile(coded):
     ids[:, 0] = torch.tensor([5, 2999, 0])
     compiled = torch.compile(coded, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(ids), coded(ids))
+
+
+def test_models_of_torch_are_encoded_in_place(full):
+    """`compress_(fit=True)` makes codes; rows that are not numbers are refused."""
+    wanted = rows_of(full)["many"]
+    model = nn.ModuleDict({"item": nn.Embedding(3000, 16, _weight=wanted.clone())})
+    report = compress_(model, TransformCoding(), compression=8, fit=True)
+    assert report.swapped == ("item",)
+    own = model["item"](torch.arange(3000))
+    assert float((own - wanted).square().mean() / wanted.square().mean()) < 0.15
+    assert stored_bytes(model) <= 3000 * 16 * 4 / 8
+    wanted[5, 3] = torch.nan
+    with pytest.raises(UsageError, match="holds infinities or NaN"):
+        fit_(model["item"], wanted)
+    with pytest.raises(UsageError, match="must have shape"):
+        fit_(model["item"], wanted[:7])
 
 
 # Sensitivity.

@@ -17,8 +17,10 @@ from pocketrec.compress.least_squares import Advance, mean_memory, solved_memory
 from pocketrec.compress.low_rank import is_of_whole_rows, nearest_factors
 from pocketrec.compress.served import Served
 from pocketrec.compress.trained import Trained
+from pocketrec.compress.transform import encode_
 from pocketrec.embedding import Embedding, EmbeddingBag
 from pocketrec.errors import UsageError, whole_number
+from pocketrec.sharing.transform_coding import Coded
 
 _REDRAW, _LOG = 1.0, 30.0
 """Seconds from one sign of life to the next, on a terminal and elsewhere."""
@@ -50,6 +52,7 @@ def fit_(embedding: Embedding | EmbeddingBag, weight: Tensor, config: FitConfig 
     what it must serve), else by conjugate gradients. So too where they are rows of low rank. Else, and for weights
     learned beside a memory, by steps down the gradient. Maps stay as they are. Slots that serve no row keep their
     values there, and the padding row counts for nothing. Works in float32: so do memories that integers will serve.
+    `TransformCoding` gets codes (see `encode`).
 
     Args:
         embedding: of one table with a known number of rows.
@@ -60,6 +63,9 @@ def fit_(embedding: Embedding | EmbeddingBag, weight: Tensor, config: FitConfig 
         UsageError: full tables, a memory in integers, or a weight of another shape or device, on none, or that holds
             infinities or NaN.
     """
+    if isinstance(embedding.recovery, Coded):
+        encode_(embedding, [weight.detach()])
+        return
     trained, served = _trained(embedding, weight), Served.by(embedding)
     parameters = list(embedding.parameters())
     memory = next((p.detach().float() for p in embedding.parameters(recurse=False)), None)

@@ -99,6 +99,10 @@ def encode_(
     for name, given in (("counts", counts), ("sensitivity", sensitivity)):
         if given is not None and len(given) != len(made.tables):
             raise UsageError(f"{name}: must be {len(made.tables)}, one for each table, got {len(given)}")
+    for table, weight in zip(made.tables, weights, strict=True):
+        if weight.shape != (table.num_embeddings, table.embedding_dim):
+            shape = (table.num_embeddings, table.embedding_dim)
+            raise UsageError(f"weight: of table {table.name!r} must have shape {shape}, got {tuple(weight.shape)}")
     total = 2 * sum(len(weight) for weight in weights)
     with Progress("encoding", total, " rows", progress) as line:
         sources = [
@@ -142,6 +146,8 @@ class _Source:
         first_rows = first_rows_of_tiers(name, counts, rows, scheme.ratio)
         own = _weights_of_rows(trained, counts, scheme.alpha)
         known = moments(trained, first_rows, own, rows_at_once(2 * dim), advance)
+        if not bool(torch.isfinite(known.second).all()):
+            raise UsageError(f"weight: of table {name!r} holds infinities or NaN, which no codes come near to")
         metric = _metric(name, sensitivity, dim)
         values, vectors = torch.linalg.eigh(metric)
         root, inverse = ((vectors * values.sqrt() ** sign) @ vectors.T for sign in (1, -1))

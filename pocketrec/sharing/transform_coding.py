@@ -121,12 +121,18 @@ class Coded(Recovery):
         like = self.get_buffer("like")
         if not len(own.basis):
             return like.new_zeros(len(ids), own.basis.shape[1])
+        if not torch.compiler.is_compiling():
+            ids, again = ids.unique(return_inverse=True)
+            return self._decoded(own, ids).index_select(0, again)
+        return self._decoded(own, ids)
+
+    def _decoded(self, own: CodedTable, ids: Tensor) -> Tensor:
         tier = torch.searchsorted(own.first_rows, ids.contiguous(), right=True) - 1
         first, start, row_bits = (of_tier.index_select(0, tier) for of_tier in own[:3])
         offsets, masks, means, scales = (of_tier.index_select(0, tier) for of_tier in own[3:7])
         codes = read(self.get_buffer("packed"), (start + (ids - first) * row_bits)[:, None] + offsets, masks)
         levels = self._levels.index_select(0, (codes + masks).flatten()).view_as(means)
-        return (torch.addcmul(means, levels, scales) @ (own.basis * own.basis_scales)).to(like.dtype)
+        return (torch.addcmul(means, levels, scales) @ (own.basis * own.basis_scales)).to(self.get_buffer("like").dtype)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Codes move to other devices; `.half()` and the like leave their types alone."""
