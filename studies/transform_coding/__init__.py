@@ -1,0 +1,1 @@
+"""All sharing schemes on Book-Crossing."""
