@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 _LEAST_ELEMENTS = 1 << 22
-_IN_CACHE = 1 << 18
+_IN_CACHE = 1 << 20
 
 
 def rows_at_once(width: int, slots: int = 0) -> int:

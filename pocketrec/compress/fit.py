@@ -85,8 +85,8 @@ def _nearest(served: Served, trained: Trained, memory: Tensor | None, config: Fi
             return [*nearest_factors(served, trained, memory, len(matrix), advance)]
     if memory is not None and served.is_sum:
         memory = _nearest_memory(served, trained, memory, config)
-    if memory is not None and (recovery is None or (served.is_sum and not [*recovery.parameters()])):
-        return [memory]
+        if recovery is None or not [*recovery.parameters()]:
+            return [memory]
     assert recovery is not None
     values = Values(memory, recovery)
     with _progress(config.steps, "step", config) as advance:

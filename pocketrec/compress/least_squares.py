@@ -8,6 +8,7 @@ and its transpose a lookup's backward, block by block of rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -40,8 +41,8 @@ def solved_memory(served: Served, trained: Trained, memory: Tensor, iterations: 
     """
     residual, diagonal = served_sums(served, trained, len(memory), advance)
     error = sum(torch.linalg.vector_norm(rows).item() ** 2 for _, rows in trained.blocks(rows_at_once(served.dim)))
-    rounding, unused = _ROUNDING * error, diagonal == 0
-    diagonal.masked_fill_(unused, 1)
+    rounding = _ROUNDING * error
+    diagonal.masked_fill_(diagonal == 0, math.inf)  # whose step is 0
     solution, direction = torch.zeros_like(memory), torch.zeros_like(memory)
     size = before = _dot(residual, residual, diagonal)
     for _ in range(iterations):
@@ -52,11 +53,12 @@ def solved_memory(served: Served, trained: Trained, memory: Tensor, iterations: 
         step = size / _dot(direction, image)
         solution.add_(direction, alpha=step)
         residual.sub_(image, alpha=step)
+        del image  # before there is another: such vectors are what memory goes to
         error = max(error - step * size, 0.0)
         if step * size <= _STALLED * error + rounding:
             break
         before, size = size, _dot(residual, residual, diagonal)
-    return torch.where(unused, memory, solution)
+    return torch.where(diagonal.isinf(), memory, solution)
 
 
 def served_sums(served: Served, trained: Trained, slots: int, advance: Advance) -> tuple[Tensor, Tensor]:
@@ -81,10 +83,10 @@ def _normal(served: Served, trained: Trained, memory: Tensor, advance: Advance) 
 
 
 def _dot(a: Tensor, b: Tensor, divisor: Tensor | None = None) -> float:
-    """Of a and b, each product divided; piece by piece, summed in float64."""
+    """Of a and b, each product divided, in float64; piece by piece."""
     total = 0.0
     for first in range(0, len(a), _PIECE):
         piece = slice(first, first + _PIECE)
-        product = a[piece] * b[piece] if divisor is None else a[piece] * b[piece] / divisor[piece]
-        total += product.sum(dtype=torch.float64).item()
+        product = a[piece].double() * b[piece]
+        total += (product if divisor is None else product.div_(divisor[piece])).sum().item()
     return total

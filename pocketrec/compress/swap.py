@@ -57,16 +57,17 @@ def compress_(
 
     A module used at several places is swapped at all of them. Kept, with the reason in the report: a weight that
     another module uses too (a tied output head needs the whole table), modules with `max_norm` or
-    `scale_grad_by_freq`, tables too small for the compression, subclasses, which may do more than look up. Lists,
-    tuples and dicts in which the model keeps weights, to regularise them, hold the memories afterwards. Rows of
-    `padding_idx` are zeros afterwards, whatever `nn.Embedding` had there.
+    `scale_grad_by_freq`, tables too small for the compression, or that cannot be fitted (NaN), subclasses, which may do
+    more than look up. Lists, tuples and dicts in which the model keeps weights, to regularise them, hold the memories
+    afterwards. Rows of `padding_idx` are zeros afterwards, whatever `nn.Embedding` had there.
 
     Args:
         model: any module that holds embeddings; not an embedding itself.
         sharing: `Robe()` unless said otherwise.
         compression: bytes of each table in float32 over bytes of its memory.
         where: swap only modules for which it returns True.
-        fit: start from the trained weights (see `fit_`), not from new ones; a `FitConfig` says how hard to try.
+        fit: start from the trained weights (see `fit_`), not from new ones, and report how far the rows are from them;
+            a `FitConfig` says how hard to try.
         seed: of the hashes; module i takes seed + i.
 
     Raises:
