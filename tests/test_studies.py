@@ -134,7 +134,8 @@ def test_full_tables_are_trained_and_then_encoded(prepared, tmp_path, at_once):
     cells = {"full": full, "codes": full | {"encode": True, "compression": 10}}
     trials = [Trial("first round", cell, settings, 0) for cell, settings in cells.items()]
     run_missing(trials, {WHOLE: prepared}, tmp_path / "results.csv", ABOUT, jobs=2)
-    kept, encoded = read_rows(tmp_path / "results.csv")
+    rows = {row["cell"]: row for row in read_rows(tmp_path / "results.csv")}  # in the order they finished
+    kept, encoded = rows["full"], rows["codes"]
     assert (kept["error"], encoded["error"]) == ("", "")
     assert float(kept["compression"]) < 10 <= float(encoded["compression"])
     assert kept["test_auc"] != encoded["test_auc"] != ""
