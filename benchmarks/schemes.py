@@ -102,10 +102,10 @@ def _duel(name: str, embeddings: EmbeddingBagCollection, setting: Setting, round
     began = time.perf_counter()
     embeddings(pool[0])
     rounds = max(5, min(rounds, int(_SECONDS / (time.perf_counter() - began))))
-    seconds, conditions = in_turns({"robe": _over(pool, robe), name: _over(pool, embeddings)}, rounds)
-    ratios = [own / one for own, one in zip(seconds[name], seconds["robe"], strict=True)]
+    seconds, conditions = in_turns({"ours": _over(pool, embeddings), "robe": _over(pool, robe)}, rounds)
+    ratios = [own / one for own, one in zip(seconds["ours"], seconds["robe"], strict=True)]
     shape = f"{name} | robe Z={chunk} k={terms} | {setting} rows={ROWS}"
-    yield Row("schemes", shape, "ms", [1e3 * s for s in seconds[name]], conditions)
+    yield Row("schemes", shape, "ms", [1e3 * s for s in seconds["ours"]], conditions)
     yield Row("schemes", shape, "ms robe", [1e3 * s for s in seconds["robe"]], conditions)
     yield Row("schemes", shape, "x robe", ratios, conditions)
     if terms > 1:
