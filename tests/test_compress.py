@@ -11,7 +11,7 @@ import torch
 from lookups import materialise
 from torch import nn
 
-from pocketrec import EmbeddingBag, Full, HashingTrick, Robe, compress_, fit_, memory_report
+from pocketrec import EmbeddingBag, Full, HashingTrick, Robe, TransformCoding, compress_, fit_, memory_report
 from pocketrec.ops.layout import from_tensor
 from pocketrec.ops.reference import slots_and_signs
 
@@ -204,3 +204,11 @@ def test_what_makes_no_sense_is_refused(case):
     build, message = REFUSED[case]
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_codes_without_trained_rows_leave_the_table_alone():
+    """Swapped for codes that nobody made, the trained table would be gone."""
+    model = nn.ModuleDict({"t": nn.Embedding(1000, 8)})
+    report = compress_(model, TransformCoding(), compression=20)
+    assert "fit=True" in report.kept["t"]
+    assert isinstance(model["t"], nn.Embedding)

@@ -9,7 +9,17 @@ import pytest
 import torch
 from lookups import RECOVERED, collection, materialise, pool, random_bags, tables
 
-from pocketrec import EmbeddingBag, EmbeddingBagCollection, QuotientRemainder, Table, full_bytes, stored_bytes
+from pocketrec import (
+    EmbeddingBag,
+    EmbeddingBagCollection,
+    LowRank,
+    MultiHash,
+    QuotientRemainder,
+    Robe,
+    Table,
+    full_bytes,
+    stored_bytes,
+)
 from pocketrec.sharing import SCHEMES
 
 UNREACHABLE = {("cce", 100), ("qr", 100)}  # 2 * sqrt(n) rows
@@ -154,3 +164,35 @@ def test_a_quotient_needs_to_know_its_table():
         EmbeddingBag(79_377, 8, sharing=QuotientRemainder(), memory_size=4511)
     with pytest.raises(ValueError, match="even embedding_dim, got 7"):
         EmbeddingBag(100, 7, sharing=QuotientRemainder("concat"), memory_size=500)
+
+
+@pytest.mark.parametrize(
+    ("sharing", "message"),
+    [("robe", r"scheme_named\('robe'\)"), (QuotientRemainder, r"QuotientRemainder\(\) with parentheses"), (3, "got 3")],
+)
+def test_a_word_or_a_class_is_not_a_scheme(sharing, message):
+    for build in (
+        lambda: EmbeddingBag(10, 4, sharing=sharing, memory_size=100),
+        lambda: EmbeddingBagCollection([Table("t", 10, 4)], sharing, memory_size=100),
+    ):
+        with pytest.raises(ValueError, match=message):
+            build()
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int4])
+@pytest.mark.parametrize("budget_bytes", range(140, 300, 10))
+def test_tiny_budgets_of_integers_are_kept(dtype, budget_bytes):
+    """Blocks of 64 slots with a scale: rounded up table by table they exceed what was given."""
+    told = [Table("a", 1, 2), Table("b", 999, 2), Table("c", 999, 10)]
+    module = EmbeddingBagCollection(told, LowRank(rows="hashed"), memory_bytes=budget_bytes, dtype=dtype)
+    assert 0 < stored_bytes(module) <= budget_bytes
+
+
+@pytest.mark.parametrize("sharing", [Robe(4), Robe(4, num_hashes=2), QuotientRemainder(), MultiHash()])
+def test_weights_of_another_type_than_the_rows_are_refused_by_every_scheme(sharing):
+    bag = EmbeddingBag(100, 8, mode="sum", sharing=sharing, memory_size=400, dtype=torch.bfloat16)
+    ids = torch.tensor([[1, 2]])
+    for weights in (torch.ones(1, 2), torch.ones(1, 2, dtype=torch.int64)):
+        with pytest.raises(ValueError, match=r"per_sample_weights must be torch\.bfloat16 like the rows"):
+            bag(ids, per_sample_weights=weights)
+    assert bag(ids, per_sample_weights=torch.ones(1, 2, dtype=torch.bfloat16)).dtype == torch.bfloat16

@@ -15,7 +15,7 @@ from pocketrec.compress.relative_error import relative_error
 from pocketrec.compress.report import MemoryReport, memory_report
 from pocketrec.embedding import Embedding, EmbeddingBag
 from pocketrec.errors import UsageError
-from pocketrec.sharing import Robe, Scheme
+from pocketrec.sharing import Robe, Scheme, TransformCoding
 
 Where = Callable[[str, nn.Module], bool]
 """(dotted name, module) -> whether to swap it."""
@@ -88,6 +88,8 @@ def compress_(
         if reason is None:
             try:
                 own = _ours(module, sharing, compression, seed + number)
+                if isinstance(sharing, TransformCoding) and not fit:
+                    raise UsageError("codes are made of trained rows: pass fit=True")
                 if fit:
                     errors[name] = _fit(own, module.get_parameter("weight").detach(), fit)
             except UsageError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,16 @@ def as_ids(name: str, ids: Tensor) -> Tensor:
     if ids.dtype not in (torch.int64, torch.int32):
         raise UsageError(f"{name} must be int64 or int32, got {ids.dtype}: convert with .long()")
     return ids.long().contiguous()
+
+
+def check_sharing(sharing: Any) -> None:
+    """Refuse what is not a sharing scheme, most of all a scheme's word or class."""
+    if isinstance(sharing, str):
+        raise UsageError(f"sharing: is a scheme, not a word: pass scheme_named({sharing!r}) of pocketrec.sharing")
+    if isinstance(sharing, type):
+        raise UsageError(f"sharing: is a scheme, not a class: write {sharing.__name__}() with parentheses")
+    if not (hasattr(sharing, "place") and hasattr(sharing, "row_sparse")):
+        raise UsageError(f"sharing: must be a scheme of pocketrec.sharing, got {sharing!r}")
 
 
 def check_weights_allowed(poolings: set[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pocketrec.embedding.arguments import as_ids, check_weights_allowed, refuse
+from pocketrec.embedding.arguments import as_ids, check_sharing, check_weights_allowed, refuse
 from pocketrec.embedding.tables import SharedTables
 from pocketrec.errors import UsageError
 from pocketrec.sharing import Robe, Scheme, Table
@@ -32,6 +32,7 @@ class _OneTable(SharedTables):
         **owner: Any,
     ) -> None:
         sharing = Robe() if sharing is None else sharing
+        check_sharing(sharing)
         refuse(
             max_norm=max_norm,
             norm_type=norm_type,

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from pocketrec import hashing, ops
+from pocketrec.embedding.arguments import check_sharing
 from pocketrec.embedding.budget import INTEGER_BITS, budget_of, full_table_bytes, slot_bytes
 from pocketrec.embedding.init import check_init, init_bound
 from pocketrec.embedding.parts import Part, choose_features, make_parts
 from pocketrec.embedding.recover import recover
 from pocketrec.embedding.state import disagreements, pack_saved, unpack_loaded
 from pocketrec.errors import UsageError
-from pocketrec.ops.checks import check_bags, check_shapes
+from pocketrec.ops.checks import as_rows, check_bags, check_shapes
 from pocketrec.ops.layout import to_tensor
 from pocketrec.sharing import Scheme, Table
 
@@ -25,9 +26,9 @@ class SharedTables(nn.Module):
     """Virtual tables served by one memory; `EmbeddingBag`, `Embedding`, `EmbeddingBagCollection` add a signature.
 
     A scheme with a budget owns one Parameter, `memory` (M,); what some keep beside it is under `recovery`. `Full` owns
-    one (rows, D) Parameter for each width D,
-    `full_d<D>`, with row-sparse gradients. Beside each lies its layout, an int64 buffer that travels in
-    `state_dict`: loading weights that another seed, scheme or table list made is an error, not a scrambled model.
+    one (rows, D) Parameter for each width D, `full_d<D>`, with row-sparse gradients. Beside each lies its layout, an
+    int64 buffer that travels in `state_dict`: weights whose rows another seed, scheme or table list would scramble are
+    an error when they are loaded.
 
     Args:
         tables: the virtual tables; a table's position enters its hash.
@@ -62,6 +63,7 @@ class SharedTables(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        check_sharing(sharing)
         self.bits = None if dtype is None else INTEGER_BITS.get(dtype)
         """Of a slot as it is stored, 8 or 4, if in integers. `memory` is their float32 master until `quantize_`."""
         if self.bits is not None and sharing.row_sparse:
@@ -166,6 +168,8 @@ class SharedTables(nn.Module):
             check_shapes(indices, offsets, weights, self.num_features)
         weights = None if weights is None else weights.contiguous()
         if self.recovery is not None:
+            if weights is not None and self._parts:
+                weights = as_rows(weights, self._row_type)
             names = "\n".join(self.feature_names)
             return recover(self.recovery, self._read_pieces, self._adapt, indices, offsets, weights, names)
         if len(self._parts) == 1:
@@ -185,12 +189,17 @@ class SharedTables(nn.Module):
 
     def _read_pieces(self, ids: Tensor, offsets: Tensor | None, weights: Tensor | None, feature: int | None) -> Tensor:
         (part,) = self._parts
-        dtype = getattr(self, part.parameter).dtype if self.scales is None else self.scales.dtype
-        weights = None if weights is None else weights.to(dtype).contiguous()
+        weights = None if weights is None else weights.to(self._row_type).contiguous()
         if feature is None:
             return self._read(part, getattr(self, part.layout), ids, offsets, weights)
         part = part.only(feature)
         return self._read(part, to_tensor(part.rows).to(ids.device), ids, offsets, weights)
+
+    @property
+    def _row_type(self) -> torch.dtype:
+        kept = getattr(self, self._parts[0].parameter) if self.scales is None else self.scales
+        dtype: torch.dtype = kept.dtype
+        return dtype
 
     def _read(
         self, part: Part, layout: Tensor, indices: Tensor, offsets: Tensor | None, weights: Tensor | None

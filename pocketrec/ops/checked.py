@@ -13,7 +13,7 @@ from pocketrec.ops.library import library
 
 library.define("checked_ids(Tensor indices, Tensor? offsets, Tensor layout, str names='') -> Tensor")
 
-_LIMIT, _PADDING, _DIM = (FeatureLayout._fields.index(name) for name in ("num_embeddings", "padding", "dim"))
+_LIMIT, _PADDING = (FeatureLayout._fields.index(name) for name in ("num_embeddings", "padding"))
 
 
 def features_of_ids(indices: Tensor, offsets: Tensor, num_features: int) -> Tensor:
@@ -48,8 +48,7 @@ def _is_sound(indices: Tensor, offsets: Tensor | None, layout: Tensor) -> bool:
     contiguous = indices.is_contiguous() and (offsets is None or offsets.is_contiguous())
     if kernel is None or not contiguous:
         return False
-    width = int(layout[:, _DIM].sum())
-    sound: bool = kernel.is_sound(layout, indices, offsets, False, layout, width)
+    sound: bool = kernel.is_sound(layout, indices, offsets, False, layout, len(layout))
     return sound
 
 
@@ -71,7 +70,7 @@ def checked_ids(indices: Tensor, offsets: Tensor | None, layout: Tensor, names: 
 
     Args:
         indices, offsets, names: as `pocketrec.ops.lookup`.
-        layout: (F, 20), of which `num_embeddings` and `padding` matter; the rest describes a memory of one slot.
+        layout: (F, 20), of which `num_embeddings` and `padding` matter; all rows are one slot wide, and the same slot.
 
     Raises:
         ValueError: an id outside its table (on CUDA the device asserts), or bags of another shape than F*B.

@@ -45,9 +45,15 @@ def prepare_weights(
 ) -> Tensor | None:
     """Check the devices; the weights, in the rows' type where autocast made them of half precision."""
     check_devices(memory, ids=indices, offsets=offsets, per_sample_weights=weights, layout=layout, scales=scales)
-    if weights is None or not torch.is_autocast_enabled(memory.device.type):
-        return weights
-    return weights.to(memory.dtype if scales is None else scales.dtype)
+    return None if weights is None else as_rows(weights, memory.dtype if scales is None else scales.dtype)
+
+
+def as_rows(weights: Tensor, dtype: torch.dtype) -> Tensor:
+    """Weights in the rows' type: converted under autocast, else refused where they are not."""
+    if torch.is_autocast_enabled(weights.device.type):
+        return weights.to(dtype)
+    _require(weights.dtype == dtype, f"per_sample_weights must be {dtype} like the rows, got {weights.dtype}")
+    return weights
 
 
 def _require(holds: bool, message: str) -> None:

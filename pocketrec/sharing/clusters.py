@@ -12,6 +12,7 @@ from torch import Tensor
 from pocketrec import hashing
 from pocketrec.ops import FeatureLayout
 from pocketrec.ops.reference import accumulator
+from pocketrec.sharing.gather import from_first_process_
 from pocketrec.sharing.k_means import k_means, nearest
 from pocketrec.sharing.recovery import PADDED, Recovery
 
@@ -129,6 +130,7 @@ class Clusters(Recovery):
             for column in range(self.splits):
                 self._cluster(memory.data, table, column, done)
         self.counters[1] += 1
+        from_first_process_(memory.data, self.pointers.view(torch.uint8))
 
     def _cluster(self, memory: Tensor, table: Pointed, column: int, done: int) -> None:
         seed = hashing.mixing_key(table.key, done * self.splits + column)

@@ -55,8 +55,8 @@ class HotCold(Shared):
             raise UsageError(f"fading: must be above 0 and at most 1, got {self.fading}")
         for name in ("ways", "candidates", "every"):
             whole_number(name, getattr(self, name), at_least=1)
-        if not isinstance(self.cold, Robe) or self.cold.hash == "authors":
-            raise UsageError(f"cold: must be a Robe with hash 'mixing' or 'linear', got {self.cold}")
+        if not isinstance(self.cold, Robe) or self.cold.hash == "authors" or self.cold.num_hashes > 1:
+            raise UsageError(f"cold: must be a Robe with one hash, 'mixing' or 'linear', got {self.cold}")
 
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         buckets = self._buckets(tables, budget)
@@ -81,7 +81,7 @@ class HotCold(Shared):
             each = self.ways * dim * budget.slot_bytes + ENTRY_BYTES * (self.ways + self.candidates)
             room = int(self.hot * budget.bytes * dim * len(own) / columns / each)
             if room < 1:
-                least = math.ceil(each * columns / (self.hot * dim * len(own) * budget.slot_bytes))
+                least = math.ceil((each * columns / (self.hot * dim * len(own)) + 1) / budget.slot_bytes)
                 budget.require(max(least, budget.slots + 1), f"{self.ways} hot rows of width {dim}")
             ids = [t.num_embeddings or hashing.ID_LIMIT for t in own]
             found[dim] = min(room, -(-sum(ids) // self.ways))

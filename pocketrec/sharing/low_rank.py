@@ -69,6 +69,8 @@ class LowRank(Shared):
         least = [budget.bytes_of(w, projections([t], [w])) for t, w in zip(tables, narrow, strict=True)]
         widths, rows = list(narrow), [1] * len(tables)
         left = budget.bytes_of(budget.slots, 0) - sum(least)
+        if left < 0:  # blocks of 64 integers, which one row each does not fill, were rounded up table by table
+            return widths, rows
         for position, i in enumerate(_by_size(tables)):
             room = least[i] + max(0.0, left) / (len(tables) - position)
             widths[i], rows[i] = self._within(tables[i], room, budget)

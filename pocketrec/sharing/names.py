@@ -44,8 +44,6 @@ CODED: dict[str, Any] = {"transform-coding": TransformCoding}
 def scheme_named(name: str, options: Mapping[str, Any] | None = None, **perhaps: Any) -> Scheme:
     """The scheme called `name`, built with `options`, and with those of `perhaps` that it has.
 
-    A scheme among the options may be given by its word.
-
     Raises:
         UsageError: no scheme of that name, or an option it does not have; says the nearest.
     """

@@ -10,7 +10,6 @@ its ids up as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -42,24 +41,23 @@ class Recovery(nn.Module):
     """Whether `combine` does anything."""
 
     features: Tensor
+    """A layout by which ids can be checked: what `rows` say, but all rows are one slot wide, and the same slot."""
     table_of_feature: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self._constants: dict[str, list[float]] = {}
         self.rows: tuple[FeatureLayout, ...] = ()
-        """Of each feature: number of rows, padding, D, mode; the rest describes rows of one slot, over and over."""
+        """Of each feature: number of rows, padding, D, mode; the rest means nothing."""
         self.table_numbers: tuple[int, ...] = ()
         """Of each feature."""
 
     def serve(self, tables: Sequence[Table]) -> None:
         """Say which features will look ids up."""
         one_slot = {"rule": Rule.MIXING, "base": 0, "span": 1, "chunk": 1, "places": 1}
-        rows = [t.layout(**one_slot) for t in tables for _ in t.features]
-        columns = accumulate((row.dim for row in rows), initial=0)
-        self.rows = tuple(row._replace(column=column) for row, column in zip(rows, columns, strict=False))
+        self.rows = tuple(t.layout(**one_slot) for t in tables for _ in t.features)
         self.table_numbers = tuple(i for i, t in enumerate(tables) for _ in t.features)
-        self.register_buffer("features", to_tensor(self.rows), persistent=False)
+        self.register_buffer("features", _one_slot_each(self.rows), persistent=False)
         self.register_buffer("table_of_feature", torch.tensor(self.table_numbers), persistent=False)
 
     def constant(self, name: str, values: Sequence[float]) -> None:
@@ -95,7 +93,7 @@ class Recovery(nn.Module):
         """Draw initial values, those of the memory too where U(-bound, bound), which it has, would not do."""
         for name, values in self._constants.items():
             getattr(self, name).copy_(torch.tensor(values))
-        self.features.copy_(to_tensor(self.rows))
+        self.features.copy_(_one_slot_each(self.rows))
         self.table_of_feature.copy_(torch.tensor(self.table_numbers))
 
     def _load_from_state_dict(
@@ -120,3 +118,7 @@ class Recovery(nn.Module):
         Nothing unless a scheme's map adapts. All that is learned lies in buffers, and every process of a distributed
         run must come to the same: what one batch teaches is gathered from all.
         """
+
+
+def _one_slot_each(rows: Sequence[FeatureLayout]) -> Tensor:
+    return to_tensor([row._replace(dim=1, column=column) for column, row in enumerate(rows)])
