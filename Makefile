@@ -9,8 +9,13 @@ KERNEL_SOURCES := $(wildcard pocketrec/kernels/cpu/*)
 demo: $(VENV)/installed
 	$(BIN)/pocketrec demo
 
+# Two halves side by side: most tests keep one core busy.
+SECOND_HALF := $(wildcard tests/test_[l-z]*.py)
+FIRST_HALF := tests/data tests/training $(filter-out $(SECOND_HALF),$(wildcard tests/test_*.py))
 test: $(VENV)/installed
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q $(FIRST_HALF) & first=$$!; \
+	$(BIN)/pytest -q $(SECOND_HALF); second=$$?; \
+	wait $$first && exit $$second
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
