@@ -64,7 +64,7 @@ def solved_memory(served: Served, trained: Trained, memory: Tensor, iterations: 
 def served_sums(served: Served, trained: Trained, slots: int, advance: Advance) -> tuple[Tensor, Tensor]:
     """R^T rows (M,), and the sum of each slot's squared factors (M,)."""
     sums, counts = torch.zeros(2, slots, device=trained.weight.device)
-    for ids, rows in trained.blocks(rows_at_once(served.widest, slots)):
+    for ids, rows in trained.blocks(_rows_at_once(served, slots)):
         read = served.read(ids)
         sums += served.gathered(rows, read, sums)
         counts += served.gathered(torch.ones_like(rows), read.squared, counts, signed=False)
@@ -75,11 +75,16 @@ def served_sums(served: Served, trained: Trained, slots: int, advance: Advance) 
 def _normal(served: Served, trained: Trained, memory: Tensor, advance: Advance) -> Tensor:
     """R^T R memory."""
     total = torch.zeros_like(memory)
-    for ids in trained.ids(rows_at_once(served.widest, len(memory))):
+    for ids in trained.ids(_rows_at_once(served, len(memory))):
         read = served.read(ids)
         total += served.gathered(served.rows(memory, read), read, memory)
         advance(len(ids))
     return total
+
+
+def _rows_at_once(served: Served, slots: int) -> int:
+    """Half as many elements as slots: where either is much more, it takes more time, or memory."""
+    return rows_at_once(served.widest, slots // 2)
 
 
 def _dot(a: Tensor, b: Tensor, divisor: Tensor | None = None) -> float:
