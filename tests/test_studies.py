@@ -83,9 +83,9 @@ def test_cells_are_tuned_with_equal_effort():
 def test_every_scheme_is_in_the_table():
     """Catches a scheme added to the library and not to the study."""
     from pocketrec.sharing import SCHEMES
-    from studies.schemes.cells import METHODS
+    from studies.schemes.cells import SCHEMES
 
-    assert {method.settings["sharing"] for method in METHODS} == set(SCHEMES)
+    assert {method.settings["sharing"] for method in SCHEMES} == set(SCHEMES)
 
 
 def test_missing_trials_are_run_once_and_torn_rows_again(prepared, tmp_path):
@@ -194,10 +194,10 @@ def _finish(method, compression, result):
 
 def test_a_cell_goes_from_a_part_to_all_rows_to_all_seeds():
     """The best two of the part, the better of these with every seed: by validation, and whatever fails drops out."""
-    from studies.schemes.cells import METHODS
+    from studies.schemes.cells import SCHEMES
     from studies.schemes.finished import finished
 
-    method = METHODS[1]
+    method = SCHEMES[1]
     scores = {}
 
     def result(trial):
@@ -218,10 +218,10 @@ def test_a_cell_goes_from_a_part_to_all_rows_to_all_seeds():
 
 def test_what_the_part_cannot_hold_is_asked_of_the_whole():
     """An unreachable cell ends with rows that say where; one that only the whole log reaches is tuned there."""
-    from studies.schemes.cells import METHODS
+    from studies.schemes.cells import SCHEMES
     from studies.schemes.finished import end, finished
 
-    method = METHODS[1]
+    method = SCHEMES[1]
     rows = _finish(method, 100, lambda trial: (0, f"unreachable: ends near {50 if trial.log == 'whole' else 80}x: so"))
     assert [row["log"] for row in rows] == ["quarter"] * 8 + ["whole"] * 8
     assert end(rows, method, 100) == 50
@@ -233,9 +233,9 @@ def test_what_the_part_cannot_hold_is_asked_of_the_whole():
 
 
 def test_frequent_ids_only_keep_to_the_budget():
-    from studies.schemes.cells import METHODS, fitted
+    from studies.schemes.cells import SCHEMES, fitted
 
-    (method,) = (m for m in METHODS if m.settings["sharing"] == "full")
+    (method,) = (m for m in SCHEMES if m.settings["sharing"] == "full")
     for compression in (10, 100):
         for candidate in method.candidates(compression):
             settings = fitted(candidate, _Log())
@@ -251,7 +251,7 @@ def test_a_study_of_a_scheme_runs_and_resumes(prepared, tmp_path, monkeypatch, a
 
     monkeypatch.setattr(cells, "TRAINING", tuple({**t, "epochs": 1} for t in cells.TRAINING[:2]))
     monkeypatch.setattr(cells, "COMPRESSIONS", (10,))
-    method = replace(cells.METHODS[1], widths=(4,))
+    method = replace(cells.SCHEMES[1], widths=(4,))
     results = tmp_path / "results.csv"
     for _ in range(2):
         logs = {WHOLE: prepared, cells.PART: prepared}

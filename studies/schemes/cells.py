@@ -1,4 +1,4 @@
-"""What the study runs: every method at three compressions, all tuned by the same eight trials.
+"""What the study runs: every method at three compressions, all tuned by the same five trials.
 
 Settings are flags of `pocketrec train`. A scheme is otherwise at its defaults; its variants are methods of their own.
 """
@@ -6,9 +6,8 @@ Settings are flags of `pocketrec train`. A scheme is otherwise at its defaults; 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any, Protocol
 
 from studies.trials import WHOLE, Rows, Trial, key_of
@@ -21,7 +20,7 @@ PART = "quarter"
 """The log of the first round: the first quarter of the rows."""
 SECOND_ROUND = 2
 """Trials of a cell that go on to all rows."""
-FIRST, SECOND, FINAL = "first round", "second round", "final"
+FIRST, WIDTHS, SECOND, FINAL = "first round", "widths", "second round", "final"
 FITTING = "fitting"
 """As `min_count`: the smallest for which full tables keep to the budget."""
 FULL_WIDTH = 16
@@ -31,7 +30,7 @@ _MOST = 1 << 30
 
 @dataclass(frozen=True)
 class Method:
-    """A row of the table; `family` is its panel of the figure, `widths` the D it is tried with."""
+    """A row of the table; `family` is its panel of the figure, `widths` the D it is tried with, the first the most."""
 
     name: str
     family: str
@@ -42,23 +41,22 @@ class Method:
         """Its name in the rows."""
         return f"{self.name}, {compression}x"
 
-    def candidates(self, compression: int) -> list[Settings]:
-        """The trials of the first round."""
-        budget = {"compression": compression, **self.settings}
-        return [budget | {"embedding_dim": d} | training for d, training in product(self.widths, TRAINING)]
+    def candidate(self, compression: int, width: int, training: Settings) -> Settings:
+        """The settings of a trial."""
+        return {"compression": compression, **self.settings, "embedding_dim": width} | training
 
 
 def _rates(embedding: float, dense: float) -> Settings:
     return {"embedding_learning_rate": embedding, "dense_learning_rate": dense}
 
 
-# One epoch suits tables that overfit when they meet a row again; a patience of 4 evaluations stops after one without
-# gain; one of 12 never does, since a falling rate needs its whole schedule.
+# One epoch suits tables that overfit when they meet a row again; a patience of 4 evaluations stops after an epoch
+# without gain; where none is given there are too few to stop.
 TRAINING: tuple[Settings, ...] = (
     {"optimizer": "adagrad", "decay": "none", "epochs": 1} | _rates(0.05, 0.03),
     {"optimizer": "adagrad", "decay": "none", "epochs": 3, "patience": 4} | _rates(0.1, 0.03),
-    {"optimizer": "adam", "decay": "linear", "epochs": 3, "patience": 12} | _rates(0.003, 0.001),
-    {"optimizer": "adam", "decay": "linear", "epochs": 2, "patience": 12} | _rates(0.001, 0.001),
+    {"optimizer": "adam", "decay": "linear", "epochs": 3, "patience": 4} | _rates(0.003, 0.001),
+    {"optimizer": "adam", "decay": "linear", "epochs": 2, "patience": 4} | _rates(0.001, 0.001),
 )
 
 SHORT, SEVERAL, MEMORY, NARROW, COMPUTED = "short tables", "several rows", "one memory", "narrow rows", "computed rows"
@@ -68,37 +66,26 @@ def _method(name: str, family: str, word: str, **options: Any) -> Method:
     return Method(name, family, {"sharing": word} | ({"options": options} if options else {}))
 
 
-# In the order they are run: the slow ones last.
-METHODS: tuple[Method, ...] = (
+# In the order they are run: those that go first, combinations, then variants and what is slow.
+SCHEMES: tuple[Method, ...] = (
     Method("full, frequent ids only", SHORT, {"sharing": "full", "min_count": FITTING}, widths=(4, 16)),
     _method("hashing trick", SHORT, "hashing-trick"),
     _method("ROBE", MEMORY, "robe"),
     _method("low rank", NARROW, "low-rank"),
-    _method("low rank, hashed rows", NARROW, "low-rank", rows="hashed"),
-    _method("QR, multiply", SEVERAL, "qr"),
     _method("multi-hash, sum", SHORT, "multi-hash"),
     _method("hash embeddings", SEVERAL, "hash-embeddings"),
+    _method("QR, multiply", SEVERAL, "qr"),
     _method("mixed dimensions", NARROW, "mixed-dimensions"),
-    _method("CCE", COMPUTED, "cce"),
+    # Four times in what is a run of 450 to 1,350 steps; its default, every 500, is for longer ones.
+    _method("CCE", COMPUTED, "cce", every=100, times=4),
     _method("hot and cold", MEMORY, "hot-cold"),
     _method("HashedNets", MEMORY, "hashednets"),
-    _method("multi-hash, concat", SHORT, "multi-hash", operation="concat"),
-    _method("QR, concat", SEVERAL, "qr", operation="concat"),
-    _method("QR, add", SEVERAL, "qr", operation="add"),
-    _method("deep hash", COMPUTED, "dhe"),
-    _method("tensor train", COMPUTED, "tt"),
 )
 
 # More than a scheme at its defaults: what the exploration (studies/LOG.md) found worth combining. Any flags will do:
 # Method("low rank, int8", COMBINATION, {"sharing": "low-rank", "precision": "int8"}); of `encode` see `trials.Trial`.
 COMBINATION = "combined"
 COMBINED: tuple[Method, ...] = (
-    Method(
-        "transform coding of full tables",
-        COMBINATION,
-        {"sharing": "full", "ids": "ranked", "encode": True},
-        widths=(64, 128),
-    ),
     # One number a row, in few bits, for the values that tell most: columns cat_1 and cat_2 are a book and its title,
     # which the other columns nearly tell.
     Method("low rank, int8", COMBINATION, {"sharing": "low-rank", "precision": "int8"}),
@@ -109,8 +96,22 @@ COMBINED: tuple[Method, ...] = (
         widths=(16, 24),
     ),
     Method("ROBE, int8", COMBINATION, {"sharing": "robe", "precision": "int8"}),
+    Method(
+        "transform coding of full tables",
+        COMBINATION,
+        {"sharing": "full", "ids": "ranked", "encode": True},
+        widths=(64,),
+    ),
 )
-EVERY = COMBINED + METHODS
+VARIANTS: tuple[Method, ...] = (
+    _method("low rank, hashed rows", NARROW, "low-rank", rows="hashed"),
+    _method("multi-hash, concat", SHORT, "multi-hash", operation="concat"),
+    _method("QR, concat", SEVERAL, "qr", operation="concat"),
+    _method("QR, add", SEVERAL, "qr", operation="add"),
+    _method("deep hash", COMPUTED, "dhe"),
+    _method("tensor train", COMPUTED, "tt"),
+)
+EVERY = SCHEMES + COMBINED + VARIANTS
 
 
 class LogSizes(Protocol):
@@ -135,25 +136,36 @@ def plan(rows: Rows, logs: Logs, methods: Sequence[Method] = EVERY) -> list[Tria
 
 
 def cell_trials(method: Method, compression: int, done: Mapping[Any, Any], logs: Logs) -> list[Trial]:
-    """The rounds of a cell: all trials on a part of the rows, the best two on all, the best of these with all seeds."""
+    """The rounds of a cell: the ways to train, and the other D with the best of them, on a part of the rows.
 
-    def trials(phase: str, log: str, chosen: Sequence[Settings]) -> list[Trial]:
-        cell = method.cell(compression)
-        return [Trial(phase, cell, fitted(settings, logs[log]), SEEDS[0], log) for settings in chosen]
+    Then the best two of these on all rows, and the better of the two with all seeds.
+    """
 
-    candidates = method.candidates(compression)
-    wanted = trials(FIRST, PART, candidates)
-    order = ranked(wanted, done)
-    if order == []:  # The whole log, of other proportions, may hold what the part does not, and says where it ends.
-        wanted += trials(FIRST, WHOLE, candidates)
-        order = ranked(wanted[len(candidates) :], done)
+    def trials(phase: str, log: str, chosen: Iterable[Settings]) -> list[Trial]:
+        return [Trial(phase, method.cell(compression), fitted(s, logs[log]), SEEDS[0], log) for s in chosen]
+
+    narrow, *wider = method.widths
+    wanted: list[Trial] = []
+    for log in (
+        PART,
+        WHOLE,
+    ):  # The whole, of other proportions, may hold what the part does not, and says where it ends.
+        candidates = [method.candidate(compression, narrow, training) for training in TRAINING]
+        first = trials(FIRST, log, candidates)
+        wanted += first
+        order = ranked(first, done)
+        if order != []:
+            break
     if not order:
         return wanted
-    ahead = trials(SECOND, WHOLE, [candidates[i] for i in order])
+    others = [method.candidate(compression, width, TRAINING[order[0]]) for width in wider]
+    tried = first + trials(WIDTHS, log, others)
+    candidates += others
+    ahead = trials(SECOND, WHOLE, [candidates[i] for i in ranked(tried, done) or []])
     second = [t for t in ahead if not done.get(t.key, {}).get("error")][:SECOND_ROUND]
     order = ranked(second, done)
     finals = [Trial(FINAL, second[0].cell, second[order[0]].settings, seed) for seed in SEEDS[1:]] if order else []
-    return [*wanted, *second, *finals]
+    return [*wanted, *tried[len(first) :], *second, *finals]
 
 
 def ranked(trials: Sequence[Trial], done: Mapping[Any, Any]) -> list[int] | None:
