@@ -77,15 +77,15 @@ def test_cells_are_tuned_with_equal_effort():
     from studies.schemes import cells as schemes
 
     assert {len(trials) for trials in cells.TUNED.values()} == {6}
-    assert {len(m.candidates(x)) for m in schemes.EVERY for x in schemes.COMPRESSIONS} == {8}
+    assert len({len(_finish(m, 100, lambda trial: (0.8, ""))) - len(m.widths) for m in schemes.EVERY}) == 1
 
 
 def test_every_scheme_is_in_the_table():
     """Catches a scheme added to the library and not to the study."""
     from pocketrec.sharing import SCHEMES
-    from studies.schemes.cells import SCHEMES
+    from studies.schemes import cells
 
-    assert {method.settings["sharing"] for method in SCHEMES} == set(SCHEMES)
+    assert {method.settings["sharing"] for method in cells.EVERY} == set(SCHEMES)
 
 
 def test_missing_trials_are_run_once_and_torn_rows_again(prepared, tmp_path):
@@ -203,14 +203,17 @@ def test_a_cell_goes_from_a_part_to_all_rows_to_all_seeds():
     def result(trial):
         rank = scores.setdefault(trial.key[2], len(scores))
         if trial.log == "quarter":
-            return (0.0, "diverged: the loss is not a number") if rank == 7 else (0.7 + rank / 100, "")
-        return (0.0, "diverged: likewise") if rank == 6 else (0.8 - rank / 100, "")
+            return (0.0, "diverged: the loss is not a number") if rank == 3 else (0.7 + rank / 100, "")
+        return (0.0, "diverged: likewise") if rank == 4 else (0.8 - rank / 100, "")
 
     rows = _finish(method, 100, result)
     ran = [(row["log"], scores[row["settings"]], int(row["seed"])) for row in rows]
-    assert ran[:8] == [("quarter", rank, 0) for rank in range(8)]
-    assert sorted(ran[8:11]) == [("whole", rank, 0) for rank in (4, 5, 6)]
-    assert ran[11:] == [("whole", 4, 1), ("whole", 4, 2)]
+    assert ran[:5] == [("quarter", rank, 0) for rank in range(5)]
+    assert sorted(ran[5:8]) == [("whole", rank, 0) for rank in (1, 2, 4)]
+    assert ran[8:] == [("whole", 1, 1), ("whole", 1, 2)]
+    widths, ways = ([json.loads(row["settings"])[key] for row in rows[:5]] for key in ("embedding_dim", "epochs"))
+    assert widths == [16] * 4 + [64], "one more D, with the best way to train"
+    assert ways[4] == ways[2]
     cell = finished(rows, method, 100)
     assert cell is not None
     assert [run["seed"] for run in cell.runs] == ["0", "1", "2"]
@@ -223,11 +226,11 @@ def test_what_the_part_cannot_hold_is_asked_of_the_whole():
 
     method = SCHEMES[1]
     rows = _finish(method, 100, lambda trial: (0, f"unreachable: ends near {50 if trial.log == 'whole' else 80}x: so"))
-    assert [row["log"] for row in rows] == ["quarter"] * 8 + ["whole"] * 8
+    assert [row["log"] for row in rows] == ["quarter"] * 4 + ["whole"] * 4
     assert end(rows, method, 100) == 50
     assert end(rows, method, 10) is None
     rows = _finish(method, 100, lambda trial: (0.8, "unreachable: ends near 80x: so" if trial.log == "quarter" else ""))
-    assert len(rows) == 8 + 8 + 2
+    assert len(rows) == 4 + 5 + 2
     assert finished(rows, method, 100)
     assert end(rows, method, 100) is None
 
@@ -237,8 +240,8 @@ def test_frequent_ids_only_keep_to_the_budget():
 
     (method,) = (m for m in SCHEMES if m.settings["sharing"] == "full")
     for compression in (10, 100):
-        for candidate in method.candidates(compression):
-            settings = fitted(candidate, _Log())
+        for width in method.widths:
+            settings = fitted(method.candidate(compression, width, {}), _Log())
             rows, room = _Log().rows(settings["min_count"]), 4000 * 16 / compression / settings["embedding_dim"]
             assert rows <= room < _Log().rows(settings["min_count"] - 1)
             assert "compression" not in settings

@@ -146,10 +146,8 @@ def cell_trials(method: Method, compression: int, done: Mapping[Any, Any], logs:
 
     narrow, *wider = method.widths
     wanted: list[Trial] = []
-    for log in (
-        PART,
-        WHOLE,
-    ):  # The whole, of other proportions, may hold what the part does not, and says where it ends.
+    # The whole log, of other proportions, may hold what the part does not, and says where a scheme ends.
+    for log in (PART, WHOLE):
         candidates = [method.candidate(compression, narrow, training) for training in TRAINING]
         first = trials(FIRST, log, candidates)
         wanted += first
