@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import operator
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 
@@ -36,10 +37,23 @@ def whole_number(name: str, value: Any, *, at_least: int) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise UsageError(f"{name} must be a whole number, got {value!r}") from None
+        number = None
+    if number is None or isinstance(value, bool):
+        raise UsageError(f"{name} must be a whole number, got {value!r}")
     if number < at_least:
         raise UsageError(f"{name} must be at least {at_least}, got {number}")
     return number
+
+
+def real_number(name: str, value: Any, interval: str) -> float:
+    """`value` as a float. Raises UsageError, naming it, for anything but a number in an interval such as "(0, 1]"."""
+    low, high = (float(bound) for bound in interval[1:-1].split(","))
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+        above = number >= low if interval[0] == "[" else number > low
+        if above and (number <= high if interval[-1] == "]" else number < high):
+            return number
+    raise UsageError(f"{name} must be a number in {interval}, got {value!r}")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

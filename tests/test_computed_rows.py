@@ -244,7 +244,9 @@ def test_exact_rows_need_to_know_their_table(sharing):
     [
         (lambda: LowRank(0), "rank must be at least 1, got 0"),
         (lambda: LowRank(rows="hash"), "rows: unknown name 'hash': did you mean 'hashed'"),
-        (lambda: MixedDimensions(1.5), r"temperature must be in \[0, 1\], got 1.5"),
+        (lambda: MixedDimensions(1.5), r"temperature must be a number in \[0, 1\], got 1.5"),
+        (lambda: MixedDimensions("a"), "temperature must be a number"),
+        (lambda: LowRank(rank=True), "rank must be a whole number, got True"),
         (lambda: TensorTrain(0), "rank must be at least 1, got 0"),
         (lambda: DeepHash(0), "num_hashes must be at least 1"),
         (lambda: DeepHash(depth=0), "depth must be at least 1"),

@@ -44,3 +44,9 @@ def test_what_does_not_fit_is_refused(change, message):
     told = {"prefix": "emb_l.0.", "num_embeddings": N, "operation": "mult"} | change
     with pytest.raises(ValueError, match=message):
         from_dlrm_qr(state(), **told)
+
+
+def test_a_table_without_rows_is_refused():
+    told = state() | {"emb_l.0.weight_r": torch.empty(0, D)}
+    with pytest.raises(ValueError, match=r"weight_r: must be \(collisions, width\), got \(0, 6\)"):
+        from_dlrm_qr(told, "emb_l.0.", N)

@@ -306,7 +306,11 @@ REFUSED = {
     "open-ended by ratio": (lambda: EmbeddingBag(None, 16, compression=10), "give memory_size"),
     "open-ended full": (lambda: EmbeddingBag(None, 16, sharing=Full()), "needs num_embeddings"),
     "unknown mode": (lambda: EmbeddingBag(100, 16, mode="summ", **ROBE), "did you mean 'sum'"),
-    "padding out of range": (lambda: EmbeddingBag(100, 16, padding_idx=100, **ROBE), "padding_idx must be within"),
+    "padding out of range": (
+        lambda: EmbeddingBag(100, 16, padding_idx=100, **ROBE),
+        "padding_idx must be below num_embeddings=100",
+    ),
+    "padding between ids": (lambda: EmbeddingBag(100, 16, padding_idx=1.5, **ROBE), "padding_idx must be a whole"),
     "max_norm": (lambda: EmbeddingBag(100, 16, max_norm=1.0, **ROBE), "max_norm and norm_type renormalise"),
     "scale_grad_by_freq": (lambda: EmbeddingBag(100, 16, scale_grad_by_freq=True, **ROBE), "scale_grad_by_freq"),
     "sparse": (lambda: Embedding(100, 16, sparse=True, **ROBE), "sparse=True"),

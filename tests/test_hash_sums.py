@@ -178,7 +178,8 @@ def test_bad_arguments_say_what_works():
         (lambda: MultiHash(1), "num_hashes must be"),
         (lambda: MultiHash(operation="add"), "operation: unknown name 'add'"),
         (lambda: HashEmbeddings(1), "num_hashes must be"),
-        (lambda: HashEmbeddings(importance=1.0), "importance is a part of the budget, between 0 and 1, got 1.0"),
+        (lambda: HashEmbeddings(importance=1.0), r"importance must be a number in \(0, 1\), got 1.0"),
+        (lambda: HashEmbeddings(importance="x"), "importance must be a number"),
         (lambda: EmbeddingBag(99, 3, sharing=MultiHash(4, "concat"), memory_size=50), "embedding_dim of at least num_"),
     ):
         with pytest.raises(ValueError, match=message):

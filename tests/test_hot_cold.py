@@ -123,8 +123,8 @@ def test_widths_have_hot_rows_of_their_own():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"hot": 1.0}, "between 0 and 1"),
-        ({"fading": 0.0}, "above 0"),
+        ({"hot": 1.0}, r"hot must be a number in \(0, 1\)"),
+        ({"fading": 0.0}, r"fading must be a number in \(0, 1\]"),
         ({"ways": 0}, "ways"),
         ({"cold": Robe(hash="authors")}, "cold: must be a Robe"),
         ({"cold": Robe(num_hashes=2)}, "with one hash"),

@@ -359,9 +359,11 @@ def test_what_makes_no_sense_is_refused(full):
     rising = falling_counts(full)
     rising[1][7] = 5000
     cases = [
-        (lambda: TransformCoding(alpha=-1), "alpha: must be a number of at least 0"),
+        (lambda: TransformCoding(alpha=-1), r"alpha must be a number in \[0, inf\), got -1"),
         (lambda: TransformCoding(max_bits=8), "max_bits: must be at most 7"),
-        (lambda: TransformCoding(ratio=0.5), "ratio: must be at least 1"),
+        (lambda: TransformCoding(ratio=0.5), r"ratio must be a number in \[1, inf\), got 0.5"),
+        (lambda: TransformCoding(ratio=float("inf")), r"ratio must be a number in \[1, inf\)"),
+        (lambda: TransformCoding(alpha="a"), "alpha must be a number"),
         (lambda: encode(full, compression=10, counts=rising), "counts: of table 'mean' rise at row 7.*--ids ranked"),
         (lambda: encode(full, compression=10, counts=rising[:2]), "counts: must be 5, one for each table, got 2"),
         (lambda: encode(full, compression=10, counts=[torch.ones(2)] * 5), "'many' must be 3000 numbers"),

@@ -42,6 +42,8 @@ def from_dlrm_qr(
     if missing:
         raise UsageError(f"state: holds no {prefix + missing[0]!r}; `prefix` is what comes before weight_q")
     q, r = state[f"{prefix}weight_q"], state[f"{prefix}weight_r"]
+    if not (q.dim() == r.dim() == 2 and r.numel()):
+        raise UsageError(f"{prefix}weight_r: must be (collisions, width), got {tuple(r.shape)}")
     if q.shape != (-(-num_embeddings // len(r)), r.shape[1]):
         raise UsageError(
             f"{prefix}weight_q: {num_embeddings} rows and {len(r)} collisions take "

@@ -20,7 +20,7 @@ def quantize_(module: nn.Module, bits: int | None = None) -> nn.Module:
         bits: 8, or 4: the state_dict then holds two slots a byte. By default what a memory was trained for, else 8.
 
     Raises:
-        ValueError: no pocketrec embedding in `module`, full tables, integers already, infinities or NaN.
+        ValueError: no pocketrec embedding with a memory in `module`, full tables, integers already, infinities or NaN.
     """
     if bits not in (None, 8, 4):
         raise UsageError(f"bits: must be 8 or 4, got {bits}")
@@ -32,8 +32,11 @@ def quantize_(module: nn.Module, bits: int | None = None) -> nn.Module:
             raise UsageError("module: holds full tables, and only shared memories are quantised")
         if owner.scales is not None:
             raise UsageError("module: its memory is in integers already")
-        owner.bits = bits or owner.bits or 8
     owners = [owner for owner in owners if hasattr(owner, "memory")]
+    if not owners:
+        raise UsageError("module: its embeddings have no memory to quantise, only codes or networks")
+    for owner in owners:
+        owner.bits = bits or owner.bits or 8
     memories = {id(owner.memory): (owner.get_parameter("memory"), owner.bits) for owner in owners}
     made = {key: ops.quantize(memory, own or 8) for key, (memory, own) in memories.items()}
     for owner in owners:

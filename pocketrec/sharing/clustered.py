@@ -56,14 +56,14 @@ class Clustered(Shared):
             self._check(table)
         k, m = self._sizes(tables, budget)
         exact = [self._is_exact(table, k, m, budget) for table in tables]
-        rows = [_rows(table) if e else k + m for table, e in zip(tables, exact, strict=True)]
+        rows = [table.id_limit if e else k + m for table, e in zip(tables, exact, strict=True)]
         *bases, slots = accumulate((r * t.embedding_dim for r, t in zip(rows, tables, strict=True)), initial=0)
         if all(exact):
             return one_piece([exact_rows(*each) for each in zip(tables, rows, bases, strict=True)], slots)
         pieces = [self._pieces(*each) for each in zip(tables, rows, bases, strict=True)]
-        firsts = accumulate((0 if e else _rows(t) for t, e in zip(tables, exact, strict=True)), initial=0)
+        firsts = accumulate((0 if e else t.id_limit for t, e in zip(tables, exact, strict=True)), initial=0)
         pointed = [
-            None if e else Pointed(first, _rows(table), hashing.mixing_key(seed, number), own)
+            None if e else Pointed(first, table.id_limit, hashing.mixing_key(seed, number), own)
             for number, (table, e, first, own) in enumerate(zip(tables, exact, firsts, pieces, strict=False))
         ]
         return Placement(tuple(pieces), slots, Clusters(self, k, m, pointed))
@@ -90,25 +90,21 @@ class Clustered(Shared):
             return not budget.holds(*self._stored(tables, k, m, budget))
 
         budget.require_for(tables, *self._stored(tables, 1, 1, budget), "one centroid, and pointers of every id")
-        most = max(map(_rows, tables))
+        most = max(t.id_limit for t in tables)
         k = bisect_left(range(1, min(most, _MOST_CENTROIDS) + 1), True, key=lambda k: too_many(k, k))
         return k, k - 1 + bisect_left(range(k, most + 1), True, key=lambda m: too_many(k, m))
 
     def _stored(self, tables: Sequence[Table], k: int, m: int, budget: Budget) -> tuple[int, int]:
         """Slots, and how many learned weights take as much as the pointers."""
         exact = [self._is_exact(table, k, m, budget) for table in tables]
-        slots = sum((_rows(t) if e else k + m) * t.embedding_dim for t, e in zip(tables, exact, strict=True))
+        slots = sum((t.id_limit if e else k + m) * t.embedding_dim for t, e in zip(tables, exact, strict=True))
         beside = sum(self._pointers(t, k) for t, e in zip(tables, exact, strict=True) if not e)
         beside += 0 if all(exact) else COUNTER_BYTES
         return slots, math.ceil(beside / budget.weight_bytes)
 
     def _is_exact(self, table: Table, k: int, m: int, budget: Budget) -> bool:
-        saved = (_rows(table) - k - m) * table.embedding_dim * budget.slot_bytes
+        saved = (table.id_limit - k - m) * table.embedding_dim * budget.slot_bytes
         return saved <= self._pointers(table, k)
 
     def _pointers(self, table: Table, k: int) -> int:
-        return _rows(table) * self.columns * pointer_type(k).itemsize
-
-
-def _rows(table: Table) -> int:
-    return table.num_embeddings or 0
+        return table.id_limit * self.columns * pointer_type(k).itemsize

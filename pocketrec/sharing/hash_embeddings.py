@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketrec import hashing
-from pocketrec.errors import UsageError, whole_number
+from pocketrec.errors import real_number, whole_number
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.multi_hash import summed_tables
 from pocketrec.sharing.scheme import Placement, Shared, one_piece
@@ -39,8 +39,7 @@ class HashEmbeddings(Shared):
 
     def __post_init__(self) -> None:
         whole_number("num_hashes", self.num_hashes, at_least=2)
-        if not 0 < self.importance < 1:
-            raise UsageError(f"importance is a part of the budget, between 0 and 1, got {self.importance}")
+        real_number("importance", self.importance, "(0, 1)")
 
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         rows, weights = self._sizes(tables, budget)
@@ -52,28 +51,24 @@ class HashEmbeddings(Shared):
 
     def _sizes(self, tables: Sequence[Table], budget: Budget) -> tuple[list[int], int]:
         """Rows of each pool, and of importance weights. What these have no use for, the pools get."""
-        k, least = self.num_hashes, sum(map(_width, tables))
+        k, least = self.num_hashes, sum(t.embedding_dim for t in tables)
         budget.require_for(tables, least, k, f"a row for each of {len(tables)} tables and {k} importance weights")
-        rows = shares(tables, budget.slots, _width)
+        rows = shares(tables, budget.slots)
         if not any(_hashed_rows(tables, rows)):
             return rows, 0
         row_bytes = k * budget.weight_bytes
         most = (budget.bytes - budget.bytes_of(least, 0)) / row_bytes
         weights = max(1, int(min(self.importance * budget.bytes / row_bytes, most)))
         for _ in range(2):
-            rows = shares(tables, budget.after(weights * row_bytes).slots, _width)
+            rows = shares(tables, budget.after(weights * row_bytes).slots)
             weights = min(weights, sum(_hashed_rows(tables, rows)))
         return rows, weights
 
 
 def _hashed_rows(tables: Sequence[Table], rows: Sequence[int]) -> list[int]:
     """Rows of each table, none where it is exact."""
-    sizes = [t.num_embeddings or hashing.ID_LIMIT for t in tables]
+    sizes = [t.id_limit for t in tables]
     return [0 if m == n else n for m, n in zip(rows, sizes, strict=True)]
-
-
-def _width(table: Table) -> int:
-    return table.embedding_dim
 
 
 class _Weighted(Terms):

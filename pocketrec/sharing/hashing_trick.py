@@ -25,7 +25,7 @@ class HashingTrick(Shared):
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         budget.require(sum(t.embedding_dim for t in tables), f"one row for each of {len(tables)} tables")
         layouts, base = [], 0
-        for number, (table, num_rows) in enumerate(zip(tables, shares(tables, budget.slots, _width), strict=True)):
+        for number, (table, num_rows) in enumerate(zip(tables, shares(tables, budget.slots), strict=True)):
             layouts.append(short_table(table, num_rows, base, hashing.mixing_key(seed, number)))
             base += num_rows * table.embedding_dim
         return one_piece(layouts, base)
@@ -36,8 +36,4 @@ def short_table(table: Table, num_rows: int, base: int, key: int, width: int | N
     layout = exact_rows(table, num_rows, base, width)
     if num_rows == table.num_embeddings:
         return layout
-    return layout._replace(rule=Rule.MIXING, num_embeddings=table.num_embeddings or hashing.ID_LIMIT, place_0=key)
-
-
-def _width(table: Table) -> int:
-    return table.embedding_dim
+    return layout._replace(rule=Rule.MIXING, num_embeddings=table.id_limit, place_0=key)

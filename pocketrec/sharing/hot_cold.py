@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pocketrec import hashing
-from pocketrec.errors import UsageError, whole_number
+from pocketrec.errors import UsageError, real_number, whole_number
 from pocketrec.ops import FeatureLayout
 from pocketrec.ops.reference import rows
 from pocketrec.sharing.budget import Budget
@@ -49,10 +49,8 @@ class HotCold(Shared):
     every: int = 100
 
     def __post_init__(self) -> None:
-        if not 0 < self.hot < 1:
-            raise UsageError(f"hot: the part of the budget for hot rows lies between 0 and 1, got {self.hot}")
-        if not (math.isfinite(self.fading) and 0 < self.fading <= 1):
-            raise UsageError(f"fading: must be above 0 and at most 1, got {self.fading}")
+        real_number("hot", self.hot, "(0, 1)")
+        real_number("fading", self.fading, "(0, 1]")
         for name in ("ways", "candidates", "every"):
             whole_number(name, getattr(self, name), at_least=1)
         if not isinstance(self.cold, Robe) or self.cold.hash == "authors" or self.cold.num_hashes > 1:
@@ -83,7 +81,7 @@ class HotCold(Shared):
             if room < 1:
                 least = math.ceil((each * columns / (self.hot * dim * len(own)) + 1) / budget.slot_bytes)
                 budget.require(max(least, budget.slots + 1), f"{self.ways} hot rows of width {dim}")
-            ids = [t.num_embeddings or hashing.ID_LIMIT for t in own]
+            ids = [t.id_limit for t in own]
             found[dim] = min(room, -(-sum(ids) // self.ways))
         return found
 

@@ -6,7 +6,6 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pocketrec import hashing
 from pocketrec.errors import UsageError, nearest, whole_number
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.projection import projected, projections, stored, useful
@@ -79,7 +78,7 @@ class LowRank(Shared):
 
     def _within(self, table: Table, room: float, budget: Budget) -> tuple[int, int]:
         """The width and number of the rows of one table that may store so many bytes."""
-        n, d = table.num_embeddings or hashing.ID_LIMIT, table.embedding_dim
+        n, d = table.id_limit, table.embedding_dim
         if budget.bytes_of(n * d, 0) <= room:
             return d, n
         exact = bisect_right(range(1, d), room, key=lambda w: budget.bytes_of(n * w, w * d))
@@ -89,7 +88,7 @@ class LowRank(Shared):
 
 
 def _by_size(tables: Sequence[Table]) -> list[int]:
-    sizes = [(t.num_embeddings or hashing.ID_LIMIT) * t.embedding_dim for t in tables]
+    sizes = [t.id_limit * t.embedding_dim for t in tables]
     return sorted(range(len(tables)), key=lambda i: sizes[i])
 
 

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pocketrec.errors import UsageError
+from pocketrec.errors import real_number
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.projection import projected, stored, useful
 from pocketrec.sharing.scheme import Placement, Shared
@@ -34,8 +34,7 @@ class MixedDimensions(Shared):
     powers_of_two: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature <= 1:
-            raise UsageError(f"temperature must be in [0, 1], got {self.temperature}")
+        real_number("temperature", self.temperature, "[0, 1]")
 
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         rows = [t.known_rows("a mixed dimension") for t in tables]

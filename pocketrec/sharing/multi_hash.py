@@ -46,7 +46,7 @@ class MultiHash(Shared):
 
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         budget.require(sum(t.embedding_dim for t in tables), f"one row for each of {len(tables)} tables")
-        rows = shares(tables, budget.slots, _width)
+        rows = shares(tables, budget.slots)
         *bases, slots = accumulate((r * t.embedding_dim for r, t in zip(rows, tables, strict=True)), initial=0)
         exact = [r == t.num_embeddings for r, t in zip(rows, tables, strict=True)]
         if self.operation == "concat":
@@ -80,10 +80,6 @@ def summed_tables(tables: Sequence[Table], rows: Sequence[int], bases: Sequence[
         exact = m == table.num_embeddings
         layouts.append(layout if exact else layout._replace(num_embeddings=hashing.ID_LIMIT))
     return layouts
-
-
-def _width(table: Table) -> int:
-    return table.embedding_dim
 
 
 class _Concat(Recovery):

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from pocketrec import hashing
 from pocketrec.sharing.table import Table
 
 
-def shares(tables: Sequence[Table], slots: int, slots_a_row: Callable[[Table], int]) -> list[int]:
+def shares(tables: Sequence[Table], slots: int) -> list[int]:
     """Rows of each table: one each; then the smallest choose first, each at most an equal part of what is left.
 
     A table that fits into its part gets all its rows, so only large tables pay.
     """
     rows = [1] * len(tables)
-    slots -= sum(map(slots_a_row, tables))
-    by_size = sorted(range(len(tables)), key=lambda i: _rows(tables[i]) * slots_a_row(tables[i]))
+    slots -= sum(t.embedding_dim for t in tables)
+    by_size = sorted(range(len(tables)), key=lambda i: tables[i].id_limit * tables[i].embedding_dim)
     for position, i in enumerate(by_size):
-        share = slots // (len(tables) - position) // slots_a_row(tables[i])
-        more = min(_rows(tables[i]) - 1, share)
+        share = slots // (len(tables) - position) // tables[i].embedding_dim
+        more = min(tables[i].id_limit - 1, share)
         rows[i] += more
-        slots -= more * slots_a_row(tables[i])
+        slots -= more * tables[i].embedding_dim
     return rows
 
 
@@ -31,7 +30,3 @@ def cheapest(increments: Sequence[float], room: float) -> list[bool]:
         chosen[i] = increments[i] <= room
         room -= increments[i] if chosen[i] else 0
     return chosen
-
-
-def _rows(table: Table) -> int:
-    return table.num_embeddings or hashing.ID_LIMIT

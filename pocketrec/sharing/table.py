@@ -44,9 +44,14 @@ class Table:
         whole_number(f"table {self.name!r}: embedding_dim", self.embedding_dim, at_least=1)
         if self.pooling not in POOLINGS:
             raise UsageError(f"table {self.name!r}: no pooling {self.pooling!r}: {nearest(self.pooling, POOLINGS)}")
-        p = self.padding_idx
-        if p is not None and not (-(n or 0) <= p < (n or hashing.ID_LIMIT)):
-            raise UsageError(f"table {self.name!r}: padding_idx must be within num_embeddings={n}, got {p}")
+        p, what = self.padding_idx, f"table {self.name!r}: padding_idx"
+        if p is not None and whole_number(what, p, at_least=-(n or 0)) >= self.id_limit:
+            raise UsageError(f"{what} must be below num_embeddings={n}, got {p}")
+
+    @property
+    def id_limit(self) -> int:
+        """What ids are below: `num_embeddings`, or 2^62 where the table is open-ended."""
+        return self.num_embeddings or hashing.ID_LIMIT
 
     def known_rows(self, what: str) -> int:
         """`num_embeddings`, which `what` needs.
@@ -69,7 +74,7 @@ class Table:
     def layout(self, **placement: int) -> FeatureLayout:
         """This table's row of a layout, given where a scheme places it; the collection fills in the column."""
         defaults = {
-            "num_embeddings": self.num_embeddings or hashing.ID_LIMIT,
+            "num_embeddings": self.id_limit,
             "padding": self.padding,
             "dim": self.embedding_dim,
             "column": 0,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pocketrec.errors import UsageError, whole_number
+from pocketrec.errors import UsageError, real_number, whole_number
 from pocketrec.sharing.bit_packing import read
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.codebooks import MAX_BITS, all_levels
@@ -48,12 +48,10 @@ class TransformCoding(Shared):
     ratio: float = 1.5
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.alpha) and self.alpha >= 0):
-            raise UsageError(f"alpha: must be a number of at least 0, got {self.alpha}")
+        real_number("alpha", self.alpha, "[0, inf)")
         if whole_number("max_bits", self.max_bits, at_least=1) > MAX_BITS:
             raise UsageError(f"max_bits: must be at most {MAX_BITS}, got {self.max_bits}")
-        if not self.ratio >= 1:
-            raise UsageError(f"ratio: must be at least 1, got {self.ratio}")
+        real_number("ratio", self.ratio, "[1, inf)")
 
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         for table in tables:
