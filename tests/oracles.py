@@ -86,7 +86,7 @@ def clustered(module: EmbeddingBagCollection, number: int) -> Tensor:
     """Table by table, column by column: k centroids and m hashed rows; the whole table where it is kept exactly."""
     columns, recovery, base = module.sharing.columns, module.recovery, 0
     k, m = recovery.sizes.tolist()
-    turn = int(recovery.counters[1]) + 1
+    salt = int(recovery.counters[1]) * 0x278DDE6E5FD29F05 % 2**61 + 2**61
     for position, table in enumerate(module.tables):
         first, found = int(recovery.first[position]), []
         rows = table.num_embeddings if first < 0 else k + m
@@ -98,8 +98,7 @@ def clustered(module: EmbeddingBagCollection, number: int) -> Tensor:
                 found.append(column)
                 continue
             ids = torch.arange(table.num_embeddings)
-            chunk = torch.tensor(turn * columns + c)
-            hashed = hashing.mixing_hash(ids, chunk, hashing.mixing_key(module.seed, position))
+            hashed = hashing.mixing_hash(ids ^ salt, 0, hashing.mixing_key(module.seed, position * columns + c))
             h = [(((v >> 32) & 0xFFFFFFFF) * m) >> 32 for v in hashed.tolist()]
             found.append(column[recovery.pointers[first + ids, c].tolist()] + column[k:][h])
         if position == number:

@@ -9,7 +9,7 @@ import torch
 from lookups import SCHEMES, random_bags
 
 import pocketrec
-from pocketrec import DeepHash, EmbeddingBag, EmbeddingBagCollection, Full, Robe, Table, kernels, ops, stored_bytes
+from pocketrec import EmbeddingBag, EmbeddingBagCollection, Full, Robe, Table, kernels, ops, stored_bytes
 from pocketrec.ops import reference
 
 HASHED = [name for name in SCHEMES if name != "full"]
@@ -146,10 +146,6 @@ REFUSED = {
     "full tables": (
         lambda: pocketrec.quantize_(EmbeddingBagCollection([Table("t", 9, 2)], Full())),
         "only shared memories",
-    ),
-    "networks": (
-        lambda: pocketrec.quantize_(EmbeddingBagCollection([Table("t", 99, 8)], DeepHash(), memory_size=99)),
-        "no memory to quantise",
     ),
     "twice": (lambda: pocketrec.quantize_(pocketrec.quantize_(copy.deepcopy(MODULE))), "in integers already"),
     "diverged": (lambda: ops.quantize(torch.tensor([1.0, float("nan")])), "infinities or NaN"),

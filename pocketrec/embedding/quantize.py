@@ -13,14 +13,14 @@ def quantize_(module: nn.Module, bits: int | None = None) -> nn.Module:
     """Turn every memory within `module` into integers with a float32 scale for 64 slots, in place; returns it.
 
     `memory` becomes an int8 buffer beside the buffer `scales`; rows come out in float32. There is no way back and no
-    gradient: keep the float model to train on.
+    gradient: keep the float model to train on. Networks (`DeepHash`) and codes (`TransformCoding`) stay as they are.
 
     Args:
         module: holds pocketrec embeddings.
         bits: 8, or 4: the state_dict then holds two slots a byte. By default what a memory was trained for, else 8.
 
     Raises:
-        ValueError: no pocketrec embedding with a memory in `module`, full tables, integers already, infinities or NaN.
+        ValueError: no pocketrec embedding in `module`, full tables, integers already, infinities or NaN.
     """
     if bits not in (None, 8, 4):
         raise UsageError(f"bits: must be 8 or 4, got {bits}")
@@ -33,8 +33,6 @@ def quantize_(module: nn.Module, bits: int | None = None) -> nn.Module:
         if owner.scales is not None:
             raise UsageError("module: its memory is in integers already")
     owners = [owner for owner in owners if hasattr(owner, "memory")]
-    if not owners:
-        raise UsageError("module: its embeddings have no memory to quantise, only codes or networks")
     for owner in owners:
         owner.bits = bits or owner.bits or 8
     memories = {id(owner.memory): (owner.get_parameter("memory"), owner.bits) for owner in owners}

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from pocketrec import hashing
 from pocketrec.errors import UsageError, whole_number
-from pocketrec.ops import FeatureLayout
+from pocketrec.ops import FeatureLayout, Rule
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.clusters import COUNTER_BYTES, Clusters, Pointed, pointer_type
 from pocketrec.sharing.full import exact_rows
@@ -61,6 +61,9 @@ class Clustered(Shared):
         if all(exact):
             return one_piece([exact_rows(*each) for each in zip(tables, rows, bases, strict=True)], slots)
         pieces = [self._pieces(*each) for each in zip(tables, rows, bases, strict=True)]
+        for number in (number for number, e in enumerate(exact) if not e):
+            keys = [hashing.mixing_key(seed, number * self.columns + c) for c in range(self.columns)]
+            pieces[number] = tuple(_hashed_beyond(k, *each) for each in zip(pieces[number], keys, strict=True))
         firsts = accumulate((0 if e else t.id_limit for t, e in zip(tables, exact, strict=True)), initial=0)
         pointed = [
             None if e else Pointed(first, table.id_limit, hashing.mixing_key(seed, number), own)
@@ -108,3 +111,18 @@ class Clustered(Shared):
 
     def _pointers(self, table: Table, k: int) -> int:
         return table.id_limit * self.columns * pointer_type(k).itemsize
+
+
+def _hashed_beyond(k: int, column: FeatureLayout, key: int) -> FeatureLayout:
+    """Ids below k keep their rows of a column; all others are hashed to the rows after those."""
+    slots, rest = k * column.dim, column.places - k
+    return column._replace(
+        rule=Rule.MIXING,
+        num_embeddings=hashing.ID_LIMIT,
+        exact=k,
+        exact_base=column.base,
+        base=column.base + slots,
+        span=column.span - slots,
+        places=rest,
+        place_0=key,
+    )

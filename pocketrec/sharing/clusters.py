@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from pocketrec import hashing
-from pocketrec.ops import FeatureLayout
-from pocketrec.ops.reference import accumulator
+from pocketrec.ops import FeatureLayout, reference
 from pocketrec.sharing.gather import from_first_process_
 from pocketrec.sharing.k_means import k_means, nearest
 from pocketrec.sharing.recovery import PADDED, Recovery
+from pocketrec.sharing.terms import STEP
 
 if TYPE_CHECKING:
     from pocketrec.sharing.clustered import Clustered
 
 COUNTER_BYTES = 16
+_HALF = hashing.ID_LIMIT >> 1
 _BLOCK = 1 << 18
 """Ids pointed at once."""
 
@@ -34,15 +35,15 @@ class Pointed(NamedTuple):
 
     first: int  # row of `pointers` of its id 0
     rows: int
-    key: int  # of its hashes
+    key: int  # of its first pointers
     columns: tuple[FeatureLayout, ...]  # in each: k centroids, then m hashed rows
 
 
 class Clusters(Recovery):
-    """ids -> (centroid, hashed row) of each column; ids of exact tables -> (themselves, nothing).
+    """ids -> (centroid, id to be hashed) of each column; ids of exact tables -> (themselves, nothing).
 
-    `pointers` are learned, C an id; `counters` are the training batches seen and the clusterings done. Round 0 of the
-    hash gives the first pointers, round r + 1 the rows of U after r clusterings.
+    `pointers` are learned, C an id; they start as hashes. `counters` are the training batches seen and the clusterings
+    done. After r clusterings the lookup hashes id x as x xor salt(r), which is 2^61 at least and so no centroid's.
     """
 
     terms = 2
@@ -50,36 +51,34 @@ class Clusters(Recovery):
     pointers: Tensor
     counters: Tensor
     first: Tensor
-    keys: Tensor
 
     def __init__(self, scheme: Clustered, k: int, m: int, tables: Sequence[Pointed | None]) -> None:
         super().__init__()
         self.scheme, self.k, self.m = scheme, k, m
         self.splits = scheme.columns
         self._pointed = [table for table in tables if table]
-        self._quiet = 0
+        self._quiet, self.some_exact = 0, not all(tables)
         self.constant("sizes", [k, m])
         self.constant("first", [-1 if table is None else table.first for table in tables])
-        self.constant("keys", [0 if table is None else table.key for table in tables])
         total = sum(table.rows for table in self._pointed)
         self.register_buffer("pointers", torch.zeros(total, self.splits, dtype=pointer_type(k)))
         self.register_buffer("counters", torch.zeros(2, dtype=torch.int64))
 
     def translate(self, ids: Tensor, tables: Tensor) -> tuple[Tensor, Tensor | None]:
-        first, keys = self.first[tables], self.keys[tables]
-        exact = (first < 0)[..., None]
-        pointers = self.pointers[torch.where(first < 0, 0, first + ids)].long()
-        columns = torch.arange(self.splits, device=ids.device)
-        hashed = self._hashed(ids[..., None], keys[..., None], self.counters[1] + 1, columns, self.m)
-        of_centroid = torch.where(exact, ids[..., None], pointers)
-        of_hash = torch.where(exact, PADDED, self.k + hashed)
-        return torch.stack([of_centroid, of_hash], -1), None
+        first, hashed = self.first[tables], self._salted(ids)
+        places = first + ids
+        if self.some_exact:
+            exact = first < 0
+            places, hashed = torch.where(exact, 0, places), torch.where(exact, PADDED, hashed)
+        # index_select: `pointers[places]` takes five times as long.
+        pointers = self.pointers.index_select(0, places.flatten()).view(*ids.shape, self.splits).long()
+        if self.some_exact:
+            pointers = torch.where(exact[..., None], ids[..., None], pointers)
+        return torch.stack([pointers, hashed[..., None].expand_as(pointers)], -1), None
 
-    def _hashed(self, ids: Tensor, key: Any, number: Tensor | int, column: Tensor | int, size: int) -> Tensor:
-        """Round `number` of the hash, in [0, size)."""
-        chunk = torch.as_tensor(number * self.splits + column, device=ids.device)
-        hashed: Tensor = hashing.scale(hashing.mixing_hash(ids, chunk, key), size)
-        return hashed
+    def _salted(self, ids: Tensor) -> Tensor:
+        """What is hashed in place of each id, until the next clustering."""
+        return ids ^ (self.counters[1] * STEP & _HALF - 1 | _HALF)
 
     @torch.no_grad()
     def reset(self, memory: Tensor | None, bound: float) -> None:
@@ -91,10 +90,10 @@ class Clusters(Recovery):
         columns = torch.arange(self.splits, device=memory.device)
         for table in self._pointed:
             for ids in self._blocks(table):
-                hashed = self._hashed(ids[:, None], table.key, 0, columns, self.k)
+                hashed = hashing.scale(hashing.mixing_hash(ids[:, None], columns, table.key), self.k)
                 self.pointers[table.first + ids] = hashed.to(self.pointers.dtype)
-            for column in table.columns:
-                memory[column.base : column.base + column.span] *= math.sqrt(0.5)
+            for column in range(self.splits):
+                self._rows(memory, table, column).mul_(math.sqrt(0.5))
 
     def _load_from_state_dict(self, *args: Any) -> None:
         self._quiet = 0
@@ -138,24 +137,23 @@ class Clusters(Recovery):
         ids, seen = torch.arange(table.rows, device=memory.device), max(self.scheme.sample, 2 * self.k)
         if seen < table.rows:
             ids = torch.randint(table.rows, (seen,), generator=generator, device=memory.device)
-        centroids = k_means(self._recovered(memory, table, column, done, ids), self.k, generator)
+        centroids = k_means(self._recovered(memory, table, column, ids), self.k, generator)
         for ids in self._blocks(table):
-            recovered = self._recovered(memory, table, column, done, ids)
+            recovered = self._recovered(memory, table, column, ids)
             self.pointers[table.first + ids, column] = nearest(recovered, centroids)[0].to(self.pointers.dtype)
         rows = self._rows(memory, table, column)
         rows[: self.k] = centroids
         rows[self.k :] = 0
 
-    def _recovered(self, memory: Tensor, table: Pointed, column: int, done: int, ids: Tensor) -> Tensor:
+    def _recovered(self, memory: Tensor, table: Pointed, column: int, ids: Tensor) -> Tensor:
         """What the ids' rows are in one column."""
-        rows = self._rows(memory, table, column)
-        hashed = self.k + self._hashed(ids, table.key, done + 1, column, self.m)
-        pointers = self.pointers[table.first + ids, column].long()
-        return (rows[pointers] + rows[hashed]).to(accumulator(memory.dtype))
+        layout, pointers = table.columns[column], self.pointers[table.first + ids, column].long()
+        return reference.rows(memory, layout, pointers) + reference.rows(memory, layout, self._salted(ids))
 
     def _rows(self, memory: Tensor, table: Pointed, column: int) -> Tensor:
+        """k centroids, and m hashed rows."""
         own = table.columns[column]
-        return memory[own.base : own.base + own.span].view(-1, own.dim)
+        return memory[own.exact_base : own.base + own.span].view(-1, own.dim)
 
     def _blocks(self, table: Pointed) -> Iterator[Tensor]:
         for first in range(0, table.rows, _BLOCK):

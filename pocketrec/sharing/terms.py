@@ -11,7 +11,7 @@ from torch import Tensor
 from pocketrec import hashing
 from pocketrec.sharing.recovery import PADDED, Recovery
 
-_STEP = 0x278DDE6E5FD29F05  # 2^62 over the golden ratio: multiples of it lie far apart
+STEP = 0x278DDE6E5FD29F05  # 2^62 over the golden ratio: multiples of it lie far apart
 
 
 class Terms(Recovery):
@@ -33,7 +33,7 @@ class Terms(Recovery):
     def __init__(self, num_hashes: int, exact: Sequence[bool], summed: Sequence[slice] = ()) -> None:
         super().__init__()
         self.terms, self.summed, self.some_exact = num_hashes, tuple(summed), any(exact)
-        self.constant("steps", [j * _STEP % hashing.ID_LIMIT for j in range(num_hashes)])
+        self.constant("steps", [j * STEP % hashing.ID_LIMIT for j in range(num_hashes)])
         self.constant("alone", list(exact))
 
     def translate(self, ids: Tensor, tables: Tensor) -> tuple[Tensor, Tensor | None]:
