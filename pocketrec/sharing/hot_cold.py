@@ -32,7 +32,8 @@ class HotCold(Shared):
     All tables of a width compete for the same hot rows. A sketch counts ids while training, in one pass, and forgets
     slowly, so that the hot ones may change; an id that becomes hot starts from its cold row. (An optimiser's state for
     those slots is then still that of the id before.) Stores the hot rows, 8 bytes a place of the sketch, and the cold
-    memory. Compiled training leaves the map as it is.
+    memory. Compiled training leaves the map as it is. `fit_` fits the cold memory to every row: none is hot before
+    training has seen ids.
 
     Args:
         cold: how the other rows are recovered.

@@ -66,7 +66,7 @@ def _method(name: str, family: str, word: str, **options: Any) -> Method:
     return Method(name, family, {"sharing": word} | ({"options": options} if options else {}))
 
 
-# In the order they are run: those that go first, combinations, then variants and what is slow.
+# First these at every compression; then the variants, and what is slow.
 SCHEMES: tuple[Method, ...] = (
     Method("full, frequent ids only", SHORT, {"sharing": "full", "min_count": FITTING}, widths=(4, 16)),
     _method("hashing trick", SHORT, "hashing-trick"),
@@ -104,11 +104,11 @@ COMBINED: tuple[Method, ...] = (
     ),
 )
 VARIANTS: tuple[Method, ...] = (
+    _method("deep hash", COMPUTED, "dhe"),
     _method("low rank, hashed rows", NARROW, "low-rank", rows="hashed"),
     _method("multi-hash, concat", SHORT, "multi-hash", operation="concat"),
     _method("QR, concat", SEVERAL, "qr", operation="concat"),
     _method("QR, add", SEVERAL, "qr", operation="add"),
-    _method("deep hash", COMPUTED, "dhe"),
     _method("tensor train", COMPUTED, "tt"),
 )
 EVERY = SCHEMES + COMBINED + VARIANTS
@@ -132,6 +132,7 @@ def plan(rows: Rows, logs: Logs, methods: Sequence[Method] = EVERY) -> list[Tria
     """The trials that the rows so far call for, cell after cell: wherever it is stopped, whole cells are finished."""
     done = {key_of(row): row for row in rows}
     every = [(method, compression) for compression in COMPRESSIONS for method in methods]
+    every.sort(key=lambda cell: cell[0] in VARIANTS)
     return [trial for cell in every for trial in cell_trials(*cell, done, logs)]
 
 
