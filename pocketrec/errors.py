@@ -56,8 +56,25 @@ def real_number(name: str, value: Any, interval: str) -> float:
     raise UsageError(f"{name} must be a number in {interval}, got {value!r}")
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def one_of(name: str, value: Any, known: Iterable[str]) -> str:
+    """`value`, one of the words known. Raises UsageError, naming it, for anything else; says the nearest."""
+    known = list(known)
+    if not isinstance(value, str) or value not in known:
+        raise UsageError(f"{name}: unknown name {value!r}: {nearest(value, known)}")
+    return value
+
+
+def true_or_false(name: str, value: Any) -> bool:
+    """`value`, a bool. Raises UsageError, naming it, for anything else, such as the word "no"."""
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} must be True or False, got {value!r}")
+    return value
+
+
+def nearest(word: Any, known: Iterable[str]) -> str:
     """`": did you mean 'robe'?"` when some known word is close to `word`, else the list of known words."""
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=1)
+    if not known:
+        return "there are none"
+    close = difflib.get_close_matches(str(word), known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"

@@ -9,7 +9,6 @@ import csv
 import io
 import json
 import multiprocessing
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -162,11 +161,11 @@ def _end(error: UsageError, log: Any, config: Any) -> float:
     """The compression that a scheme reaches which tells how many slots it takes; any other mistake is raised again."""
     from pocketrec.embedding.budget import FULL_ITEM_BYTES, slot_bytes
     from pocketrec.runs.build import full_slots
+    from pocketrec.sharing.budget import BudgetError
 
-    least = re.search(r"it takes at least (\d+)", str(error))
-    if least is None:
+    if not isinstance(error, BudgetError):
         raise error
-    return full_slots(log.manifest, config) * FULL_ITEM_BYTES / (int(least[1]) * slot_bytes(config.dtype))
+    return full_slots(log.manifest, config) * FULL_ITEM_BYTES / (error.least * slot_bytes(config.dtype))
 
 
 def _one_line(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -86,7 +87,7 @@ def test_every_scheme_trains_on_every_kind_of_ids(prepared, tmp_path, sharing, i
     assert metrics["compression_with_id_map"] != metrics["compression"]
 
 
-def test_help_names_every_scheme_and_ranker():
+def test_help_names_every_scheme_and_ranker(capsys):
     """The words are written out, so that --help need not import torch."""
     from pocketrec.cli import train
     from pocketrec.models import MODELS
@@ -94,6 +95,28 @@ def test_help_names_every_scheme_and_ranker():
 
     assert train.SHARINGS.split(", ") == list(SCHEMES)
     assert train.RANKERS.split(", ") == list(MODELS)
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    shown = " ".join(capsys.readouterr().out.split()).replace("- ", "-")
+    assert f"(default robe): {train.SHARINGS}" in shown
+    assert f"(default dlrm): {train.RANKERS}" in shown
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--sharing", "qr", "--embedding-dim", "64"],
+        ["--sharing", "qr", "--model", "deepfm"],
+        ["--sharing", "hot-cold", "--chunk-size", "4"],
+    ],
+)
+def test_the_budget_that_a_refusal_names_works(prepared, tmp_path, capsys, flags):
+    """Where D is not the preset's, or linear weights take a part, too."""
+    command = ["train", "--data", str(prepared), *flags, *QUICK]
+    assert main([*command, "--out", str(tmp_path / "no"), "--compression", "5000"]) == 2
+    slots, reach = re.search(r"takes at least (\d+).*at most ([\d.]+)", capsys.readouterr().err).groups()
+    assert main([*command, "--out", str(tmp_path / "slots"), "--memory-size", slots]) == 0
+    assert main([*command, "--out", str(tmp_path / "times"), "--compression", reach]) == 0
 
 
 def test_any_scheme_ranker_and_precision_by_its_word(prepared, tmp_path):

@@ -183,7 +183,7 @@ def test_the_largest_compression_is_said_and_can_be_reached(dtype):
 
     with pytest.raises(ValueError, match="pointers of every id") as error:
         build(1000)
-    most = float(str(error.value).split("compression can be at most ")[1].split(")")[0])
+    most = float(str(error.value).split("(at most ")[1].split(")")[0])
     module = build(most)
     assert module.recovery.k == 1
     assert 15 < most < 16, "64 bytes a row, 4 bytes of pointers"

@@ -11,7 +11,19 @@ import torch
 from lookups import materialise
 from torch import nn
 
-from pocketrec import EmbeddingBag, Full, HashingTrick, Robe, TransformCoding, compress_, fit_, memory_report
+import pocketrec
+from pocketrec import (
+    EmbeddingBag,
+    Full,
+    HashingTrick,
+    HotCold,
+    LowRank,
+    Robe,
+    TransformCoding,
+    compress_,
+    fit_,
+    memory_report,
+)
 from pocketrec.ops.layout import from_tensor
 from pocketrec.ops.reference import slots_and_signs
 
@@ -206,9 +218,70 @@ def test_what_makes_no_sense_is_refused(case):
         build()
 
 
-def test_codes_without_trained_rows_leave_the_table_alone():
-    """Swapped for codes that nobody made, the trained table would be gone."""
-    model = nn.ModuleDict({"t": nn.Embedding(1000, 8)})
-    report = compress_(model, TransformCoding(), compression=20)
-    assert "fit=True" in report.kept["t"]
-    assert isinstance(model["t"], nn.Embedding)
+def test_embeddings_of_one_weight_share_a_memory():
+    """An encoder and a decoder that look up the same table; two memories would learn apart."""
+    model = nn.ModuleDict(
+        {"encoder": nn.Embedding(500, 8), "decoder": nn.Embedding(500, 8), "bag": nn.EmbeddingBag(500, 8)}
+    )
+    model["decoder"].weight = model["bag"].weight = model["encoder"].weight
+    trained = copy.deepcopy(model)
+    for sharing in (Robe(8), LowRank(), HashingTrick()):
+        own = copy.deepcopy(trained)
+        report = compress_(own, sharing, compression=3, fit=True)
+        assert report.swapped == ("encoder", "decoder", "bag")
+        assert report.before.total.stored_bytes == 500 * 8 * 4
+        assert report.after.total.stored_bytes <= 500 * 8 * 4 / 3, "counted once"
+        ids = torch.arange(20)
+        assert torch.equal(own["encoder"](ids), own["decoder"](ids))
+        torch.testing.assert_close(own["bag"](ids[:, None]), own["encoder"](ids))
+        own["bag"](ids[:, None]).sum().backward()
+        with torch.no_grad():
+            for parameter in own.parameters():
+                parameter -= parameter.grad
+        assert torch.equal(own["encoder"](ids), own["decoder"](ids))
+        torch.testing.assert_close(own.double()["bag"](ids[:, None]), own["encoder"](ids))
+
+
+def test_embeddings_of_one_weight_that_cannot_share_a_memory_are_kept():
+    model = nn.ModuleDict({"a": nn.Embedding(500, 8), "b": nn.EmbeddingBag(500, 8), "c": nn.Embedding(500, 8)})
+    model["b"].weight = model["a"].weight
+    report = compress_(model, HotCold(), compression=3)
+    assert report.swapped == ("c",)
+    assert "learns a map" in report.kept["a"] == report.kept["b"]
+    model["b"].padding_idx = 3
+    assert "another padding_idx" in compress_(model, where=lambda name, _: name != "c", compression=3).kept["b"]
+    assert "also that of b" in compress_(model, where=lambda name, _: name == "a", compression=3).kept["a"]
+
+
+def test_a_module_at_two_places_is_swapped_at_both_though_one_was_named():
+    model = nn.ModuleDict({"a": nn.Embedding(500, 8)})
+    model["b"] = model["a"]
+    compress_(model, compression=3, where=lambda name, _: name == "b")
+    assert model["a"] is model["b"]
+    assert isinstance(model["a"], pocketrec.Embedding)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sharing": "robe", "compression": 10}, "is a scheme, not a word"),
+        ({"sharing": Robe, "compression": 10}, r"write Robe\(\)"),
+        ({"sharing": Full(), "compression": 1}, "stores every row"),
+        ({"sharing": TransformCoding(), "compression": 10}, "pass fit=True"),
+        ({"compression": 0.5}, "must be a number in"),
+        ({"compression": "10"}, "must be a number in"),
+        ({"compression": 10, "seed": -1}, "seed must be at least 0"),
+    ],
+)
+def test_what_is_wrong_for_every_table_is_an_error(arguments, message):
+    """Not a report that keeps all of them."""
+    model = nn.ModuleDict({"a": nn.Embedding(500, 8)})
+    with pytest.raises(ValueError, match=message):
+        compress_(model, **arguments)
+    assert isinstance(model["a"], nn.Embedding)
+
+
+def test_a_module_with_hooks_is_kept():
+    model = nn.ModuleDict({"a": nn.Embedding(500, 8)})
+    model["a"].register_forward_hook(lambda *_: None)
+    assert "has hooks" in compress_(model, compression=10).kept["a"]

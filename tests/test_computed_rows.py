@@ -60,7 +60,7 @@ def test_a_refusal_names_the_memory_and_the_compression_that_do(sharing, dtype):
     """The number named must work, and one slot less must not; a projection stays in float32 beside an int8 memory."""
     with pytest.raises(ValueError, match="takes at least") as refusal:
         made(sharing, compression=10_000, dtype=dtype)
-    reach, slots = re.search(r"at most ([\d.]+)\): it takes at least (\d+)", str(refusal.value)).groups()
+    slots, reach = re.search(r"takes at least (\d+).* \(at most ([\d.]+)\)", str(refusal.value)).groups()
     assert stored_bytes(made(sharing, compression=float(reach), dtype=dtype)) <= full_bytes_of_tables() / float(reach)
     made(sharing, memory_size=int(slots), dtype=dtype)
     with pytest.raises(ValueError, match="takes at least"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from lookups import materialise
 
-from pocketrec import EmbeddingBagCollection, HotCold, Robe, Table
+from pocketrec import Clustered, EmbeddingBag, EmbeddingBagCollection, HotCold, Robe, Table
 
 
 def collection(rows: int | None = 20_000, dims: tuple[int, ...] = (8, 8), **options):
@@ -136,7 +136,53 @@ def test_what_makes_no_sense_is_refused(options, message):
 
 
 def test_a_budget_without_room_for_hot_rows_says_what_it_takes():
-    with pytest.raises(ValueError, match=r"4 hot rows of width 8: it takes at least (\d+)") as told:
+    with pytest.raises(ValueError, match=r"hot rows .* it takes at least (\d+)") as told:
         EmbeddingBagCollection([Table("t", 1000, 8)], HotCold(), memory_size=60)
     least = int(re.search(r"at least (\d+)", str(told.value))[1])
     EmbeddingBagCollection([Table("t", 1000, 8)], HotCold(), memory_size=least)
+
+
+@pytest.mark.parametrize("options", [{"cold": Robe(16), "hot": 0.9}, {"cold": Robe(64), "hot": 0.1}, {"ways": 16}])
+def test_whatever_does_not_fit_the_memory_named_does(options):
+    """Also where it is the cold part that is too small, or both in turn."""
+    tables = [Table("a", 1000, 64), Table("b", 1000, 8)]
+    for slots in (1, 50, 100, 400):
+        with pytest.raises(ValueError, match="takes at least") as told:
+            EmbeddingBagCollection(tables, HotCold(**options), memory_size=slots)
+        least = int(re.search(r"at least (\d+)", str(told.value))[1])
+        EmbeddingBagCollection(tables, HotCold(**options), memory_size=least)
+        with pytest.raises(ValueError, match="takes at least"):
+            EmbeddingBagCollection(tables, HotCold(**options), memory_size=least - 1)
+
+
+HOT, CLUSTERED = HotCold(Robe(4), every=1), Clustered(columns=2, every=1, times=1)
+
+
+def looked_up_twice(sharing, mode, weighted=False):
+    """Gradients of a first lookup before and after a second, which moves rows."""
+    torch.manual_seed(0)
+    bag = EmbeddingBag(300, 8, mode=mode, sharing=sharing, compression=3, dtype=torch.float64, init=0.5)
+    ids, other = torch.randint(0, 300, (20, 4)), torch.randint(0, 300, (20, 4))
+    weights = torch.rand(20, 4, dtype=torch.float64, requires_grad=True) if weighted else None
+    by = [bag.memory, weights] if weighted else [bag.memory]
+    first = bag(ids, per_sample_weights=weights)
+    alone = torch.autograd.grad(first.sum(), by, retain_graph=True)
+    bag(other)
+    return alone, torch.autograd.grad(first.sum(), by)
+
+
+@pytest.mark.parametrize(
+    ("sharing", "mode"), [(HOT, "sum"), (HOT, "mean"), *((CLUSTERED, m) for m in ("sum", "mean", "max"))]
+)
+def test_a_lookup_that_moves_rows_leaves_gradients_of_earlier_ones_alone(sharing, mode):
+    for one, same in zip(*looked_up_twice(sharing, mode), strict=True):
+        assert torch.equal(one, same)
+
+
+@pytest.mark.parametrize(
+    ("sharing", "mode", "weighted"), [(HOT, "max", False), (HOT, "sum", True), (CLUSTERED, "sum", True)]
+)
+def test_gradients_that_would_read_rows_that_were_moved_are_refused(sharing, mode, weighted):
+    """Silently, they would be those of other rows than were looked up."""
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        looked_up_twice(sharing, mode, weighted)

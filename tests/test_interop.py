@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pocketrec import EmbeddingBag, EmbeddingBagCollection, Robe, Table, quantize_
 from pocketrec.embedding import load_authors_
+from pocketrec.models import MODELS, ranker_named
 
 
 @dataclass
@@ -335,3 +336,20 @@ def test_full_tables_in_a_compiled_model():
     module.zero_grad()
     module((ids, offsets)).pow(2).sum().backward()
     torch.testing.assert_close(got, [p.grad.to_dense() for p in module.parameters()])
+
+
+@pytest.mark.parametrize("ranker", MODELS)
+def test_rankers_take_a_keyed_batch(ranker):
+    """What the collection gives for one is side by side, in a KeyedTensor."""
+    sizes = {"a": 20, "b": 30, "c": 5}
+
+    def embeddings(dim):
+        return EmbeddingBagCollection([Table(n, rows, dim) for n, rows in sizes.items()], Robe(4), memory_size=97)
+
+    first_order = {"first_order": embeddings(1)} if MODELS[ranker].first_order else {}
+    torch.manual_seed(0)
+    model = ranker_named(ranker, embeddings(16), 2, **first_order).eval()
+    ids = torch.stack([torch.randint(0, rows, (7,)) for rows in sizes.values()], 1)
+    batch = Batch(list(sizes), ids.T.reshape(-1), torch.arange(3 * 7 + 1))
+    dense = torch.rand(7, 2)
+    torch.testing.assert_close(model(dense, batch), model(dense, ids))

@@ -137,10 +137,10 @@ def test_state_dict_holds_parameters_only() -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: DLRM.from_preset("kagle", Tables()), "preset: unknown name 'kagle'; did you mean 'kaggle'?"),
+        (lambda: DLRM.from_preset("kagle", Tables()), "preset: unknown name 'kagle': did you mean 'kaggle'?"),
         (lambda: DLRM(nn.Linear(2, 2)), "embeddings: needs an integer attribute num_features of at least 1, got None"),
-        (lambda: DLRM(Tables(), num_dense=-1), "num_dense: must be 0 or more, got -1"),
-        (lambda: DLRM(Tables(), top=(8, 0)), "top: every width must be at least 1, got (8, 0)"),
+        (lambda: DLRM(Tables(), num_dense=-1), "num_dense must be at least 0, got -1"),
+        (lambda: DLRM(Tables(), top=(8, 0)), "top: every width must be at least 1, got 0"),
         (lambda: DLRM(Tables())(torch.zeros(2, 12), None), "dense: must have the shape (B, 13), got (2, 12)"),
     ],
 )

@@ -53,8 +53,9 @@ def _add_model(group: Any) -> None:
     group.add_argument(
         "--ids",
         metavar="vocabulary|ranked|raw|filtered",
-        help="what tables are asked for: rows of a vocabulary (full, hashing-trick), of one ranked by count (to encode "
-        "later), raw ids, or raw ids that passed a compact filter of those seen often enough (robe's default)",
+        help="what tables are asked for: rows of a vocabulary (most schemes' default), of one ranked by count (to "
+        "encode later), raw ids, or raw ids that passed a compact filter of those seen often enough (default of robe, "
+        "hashednets and hot-cold)",
     )
     group.add_argument(
         "--min-count", type=int, metavar="N", help="times a value must be seen to be kept (default: as prepared)"
@@ -62,9 +63,7 @@ def _add_model(group: Any) -> None:
 
 
 def _add_sharing(group: Any) -> None:
-    group.add_argument(
-        "--sharing", metavar="WORD", help=f"how rows are recovered (default robe): {', '.join(SHARINGS)}"
-    )
+    group.add_argument("--sharing", metavar="WORD", help=f"how rows are recovered (default robe): {SHARINGS}")
     group.add_argument(
         "--with",
         action="append",
@@ -82,7 +81,7 @@ def _add_sharing(group: Any) -> None:
         "--compression", type=float, metavar="X", help=f"full bytes / stored bytes (default {DEFAULT_COMPRESSION:g})"
     )
     group.add_argument("--memory-size", type=int, metavar="SLOTS", help="slots of the memory, instead of --compression")
-    group.add_argument("--chunk-size", type=int, metavar="Z", help="robe: slots copied at once")
+    group.add_argument("--chunk-size", type=int, metavar="Z", help="robe, hot-cold: slots copied at once")
     group.add_argument(
         "--hash", metavar="mixing|linear", help="robe: how chunks are placed (authors: as the authors' kernel)"
     )
@@ -156,7 +155,7 @@ def _refuse_foreign(sharing: str, given: dict[str, Any]) -> None:
     from pocketrec.sharing import SCHEMES
 
     for name in ("chunk_size", "hash", "signed", "align"):
-        if name in given and sharing in SCHEMES and name not in SCHEMES[sharing].__dataclass_fields__:
+        if name in given and sharing in SCHEMES and not {name, "cold"} & SCHEMES[sharing].__dataclass_fields__.keys():
             raise UsageError(f"--{name.replace('_', '-')} means nothing to sharing {sharing!r}: leave it out")
 
 

@@ -98,6 +98,8 @@ def codes_of(sources: Sequence[Source], budget_bytes: int, max_bits: int, advanc
         spectra = [source.spectrum(own) for source, own in zip(sources, tiers, strict=True)]
         tried.append((allocate(spectra, budget_bytes, max_bits), tiers))
     best, tiers = min(tried, key=lambda one: one[0].error)
+    if best.error > 0 and not any(bool(coded.any()) for coded in best.coded):
+        raise UsageError(f"a budget of {budget_bytes} bytes cannot hold one code of any table: lower the compression")
     made = [
         _coded(source, own, bits[:, coded], coded, advance)
         for source, own, bits, coded in zip(sources, tiers, best.bits, best.coded, strict=True)

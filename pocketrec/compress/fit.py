@@ -63,6 +63,9 @@ def fit_(embedding: Embedding | EmbeddingBag, weight: Tensor, config: FitConfig 
         UsageError: full tables, a memory in integers, or a weight of another shape or device, on none, or that holds
             infinities or NaN.
     """
+    if not isinstance(embedding, (Embedding, EmbeddingBag)) or not isinstance(weight, Tensor):
+        told = f"{type(embedding).__name__} and {type(weight).__name__}"
+        raise UsageError(f"fit_ takes a pocketrec Embedding or EmbeddingBag and a Tensor (n, D), got {told}")
     if isinstance(embedding.recovery, Coded):
         encode_(embedding, [weight.detach()])
         return

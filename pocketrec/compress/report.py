@@ -47,7 +47,7 @@ class MemoryReport:
 
 
 def memory_report(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> MemoryReport:
-    """Every embedding of a model, torch's and ours, a module that is used twice counted once.
+    """Every embedding of a model, torch's and ours; modules and weights that are used twice are counted once.
 
     Args:
         model: any module.
@@ -57,9 +57,13 @@ def memory_report(model: nn.Module, optimizer: torch.optim.Optimizer | None = No
 
 
 def _embeddings(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    counted: set[frozenset[int]] = set()
     for name, module in model.named_modules():
         if isinstance(module, (SharedTables, *_TORCH_EMBEDDINGS)):
-            yield name or type(module).__name__, module
+            weights = frozenset(id(weight) for weight in module.parameters())
+            if not weights or weights not in counted:
+                yield name or type(module).__name__, module
+            counted.add(weights)
 
 
 def _weigh(name: str, module: nn.Module, optimizer: torch.optim.Optimizer | None) -> Weight:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
-from pocketrec.compress.elsewhere import holder_of, replace_elsewhere
+from pocketrec.compress.candidates import Candidate, Torch, Where, candidates, why_not
+from pocketrec.compress.elsewhere import replace_elsewhere
 from pocketrec.compress.fit import FitConfig, fit_
 from pocketrec.compress.relative_error import relative_error
 from pocketrec.compress.report import MemoryReport, memory_report
 from pocketrec.embedding import Embedding, EmbeddingBag
-from pocketrec.errors import UsageError
-from pocketrec.sharing import Robe, Scheme, TransformCoding
-
-Where = Callable[[str, nn.Module], bool]
-"""(dotted name, module) -> whether to swap it."""
-Torch = nn.Embedding | nn.EmbeddingBag
-_REFUSED = ("max_norm", "scale_grad_by_freq")
+from pocketrec.embedding.arguments import check_sharing
+from pocketrec.embedding.budget import check_compression
+from pocketrec.embedding.tables import SharedTables
+from pocketrec.errors import UsageError, whole_number
+from pocketrec.sharing import Full, Robe, Scheme, TransformCoding
 
 
 @dataclass(frozen=True)
@@ -55,23 +52,25 @@ def compress_(
 ) -> CompressionReport:
     """Swap every `nn.Embedding` and `nn.EmbeddingBag` of `model`, in place, each for a memory of its own.
 
-    A module used at several places is swapped at all of them. Kept, with the reason in the report: a weight that
-    another module uses too (a tied output head needs the whole table), modules with `max_norm` or
-    `scale_grad_by_freq`, tables too small for the compression, or that cannot be fitted (NaN), subclasses, which may do
-    more than look up. Lists, tuples and dicts in which the model keeps weights, to regularise them, hold the memories
-    afterwards. Rows of `padding_idx` are zeros afterwards, whatever `nn.Embedding` had there.
+    A module used at several places is swapped at all of them, and embeddings of one weight together: they then share a
+    memory. Kept, with the reason in the report: a weight that another module uses too (a tied output head needs the
+    whole table), modules with hooks, `max_norm` or `scale_grad_by_freq`, tables too small for the compression, or that
+    cannot be fitted (NaN), subclasses, which may do more than look up. Lists, tuples and dicts in which the model keeps
+    weights, to regularise them, hold the memories afterwards. Rows of `padding_idx` are zeros afterwards, whatever
+    `nn.Embedding` had there.
 
     Args:
         model: any module that holds embeddings; not an embedding itself.
         sharing: `Robe()` unless said otherwise.
         compression: bytes of each table in float32 over bytes of its memory.
-        where: swap only modules for which it returns True.
+        where: swap only modules for which it returns True, at one of their places if they have several.
         fit: start from the trained weights (see `fit_`), not from new ones, and report how far the rows are from them;
             a `FitConfig` says how hard to try.
         seed: of the hashes; module i takes seed + i.
 
     Raises:
-        UsageError: the model is itself an embedding, or holds none to swap.
+        UsageError: the model is itself an embedding, or holds none to swap; no scheme, or one that cannot be asked for
+            here (full tables; codes without fit=True); a compression below 1.
 
     Example:
         >>> report = compress_(model, compression=100, fit=True)
@@ -79,59 +78,69 @@ def compress_(
         >>> print(report)
     """
     sharing = Robe() if sharing is None else sharing
-    before, kept, errors = memory_report(model), {}, {}
-    swapped: list[str] = []
+    _check(sharing, compression, fit, seed)
+    before, swapped = memory_report(model), list[str]()
+    kept: dict[str, str] = {}
+    errors: dict[str, float] = {}
     swaps: dict[Tensor, nn.Module] = {}
-    for number, (module, places) in enumerate(_found(model, where).items()):
-        name = places[0][0]
-        reason = _why_not(model, module)
+    for number, group in enumerate(candidates(model, where)):
+        reason = why_not(model, group)
         if reason is None:
             try:
-                own = _ours(module, sharing, compression, seed + number)
-                if isinstance(sharing, TransformCoding) and not fit:
-                    raise UsageError("codes are made of trained rows: pass fit=True")
-                if fit:
-                    errors[name] = _fit(own, module.get_parameter("weight").detach(), fit)
-            except UsageError as error:
-                reason = str(error)
+                owns, error = _shared(group, sharing, compression, seed + number, fit)
+            except UsageError as refusal:
+                reason = str(refusal)
         if reason is not None:
-            kept[name] = reason
+            kept |= {one.name: reason for one in group}
             continue
-        for _, parent, attribute in places:
-            setattr(parent, attribute, own)
-        swapped.append(name)
-        swaps[module.get_parameter("weight")] = own
+        for one, own in zip(group, owns, strict=True):
+            for _, parent, attribute in one.places:
+                setattr(parent, attribute, own)
+            swapped.append(one.name)
+        errors |= {} if error is None else {group[0].name: error}
+        swaps[group[0].weight] = owns[0]
     elsewhere = replace_elsewhere(model, swaps)
     return CompressionReport(tuple(swapped), kept, before, memory_report(model), elsewhere, errors)
 
 
-def _found(model: nn.Module, where: Where | None) -> dict[Torch, list[tuple[str, nn.Module, str]]]:
-    """Embedding -> where it hangs: (name, parent, attribute) each."""
-    if isinstance(model, Torch):
-        raise UsageError("the model is itself an embedding, which cannot be swapped in place: build a pocketrec one")
-    places = defaultdict(list)
-    for prefix, parent in model.named_modules():
-        for attribute, child in parent._modules.items():  # `named_children` leaves out a second use
-            name = f"{prefix}.{attribute}" if prefix else attribute
-            if isinstance(child, Torch) and (where is None or where(name, child)):
-                places[child].append((name, parent, attribute))
-    if not places:
-        raise UsageError("no nn.Embedding or nn.EmbeddingBag to swap" + ("" if where is None else " where you said"))
-    return places
+def _check(sharing: Scheme, compression: float, fit: bool | FitConfig, seed: int) -> None:
+    """What is wrong for every table."""
+    check_sharing(sharing)
+    check_compression(compression)
+    whole_number("seed", seed, at_least=0)
+    if isinstance(sharing, Full):
+        raise UsageError("sharing: Full() stores every row, which the model does already")
+    if isinstance(sharing, TransformCoding) and not fit:
+        raise UsageError("sharing: codes are made of trained rows: pass fit=True")
 
 
-def _why_not(model: nn.Module, module: Torch) -> str | None:
-    if type(module) not in (nn.Embedding, nn.EmbeddingBag):
-        return f"a subclass, {type(module).__name__}, may do more than look up"
-    for argument in _REFUSED:
-        if getattr(module, argument):
-            return f"{argument} needs rows of its own"
-    weight = module.get_parameter("weight")
-    for name, other in model.named_modules():
-        if other is not module and any(p is weight for p in other.parameters(recurse=False)):
-            return f"its weight is also that of {name or 'the model itself'}, which needs the whole table"
-    holder = holder_of(model, weight)
-    return None if holder is None else f"its weight is also held as {holder}, whose readers need the whole table"
+def _shared(
+    group: list[Candidate], sharing: Scheme, compression: float, seed: int, fit: bool | FitConfig
+) -> tuple[list[Embedding | EmbeddingBag], float | None]:
+    """What serves in place of each embedding of one weight, and how far the rows are from it if they were fitted."""
+    owns = [_ours(one.module, sharing, compression, seed) for one in group]
+    error = _fit(owns[0], group[0].weight.detach(), fit) if fit else None
+    for number, (one, own) in enumerate(zip(group, owns, strict=True)):
+        if number and _alike(one.module, group[0].module):
+            owns[number] = owns[0]
+        elif number:
+            _tie(own, owns[0])
+    return owns, error
+
+
+def _alike(one: nn.Module, other: nn.Module) -> bool:
+    settings = ("mode", "include_last_offset", "training")
+    return type(one) is type(other) and all(getattr(one, s, None) == getattr(other, s, None) for s in settings)
+
+
+def _tie(own: SharedTables, first: SharedTables) -> None:
+    """Let a module of other settings read the parameters of the first."""
+    if first.recovery is not None and first.recovery.adapts:
+        raise UsageError(f"{first.sharing} learns a map, which an Embedding and an EmbeddingBag cannot share")
+    own.load_state_dict({name: t for name, t in first.state_dict().items() if "layout" not in name}, strict=False)
+    modules = dict(own.named_modules())
+    for name, module in first.named_modules():
+        modules[name]._parameters.update(module._parameters)
 
 
 def _fit(own: Embedding | EmbeddingBag, weight: Tensor, config: bool | FitConfig) -> float:

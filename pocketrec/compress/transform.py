@@ -46,8 +46,10 @@ def encode(
     Example:
         >>> small = encode(model.embeddings, compression=1000, counts=counts)
     """
-    if not isinstance(embeddings, SharedTables) or not isinstance(embeddings.sharing, Full):
+    if not isinstance(embeddings, EmbeddingBagCollection) or not isinstance(embeddings.sharing, Full):
         raise UsageError("encode: takes the tables of an EmbeddingBagCollection with sharing=Full()")
+    if sharing is not None and not isinstance(sharing, TransformCoding):
+        raise UsageError(f"sharing: encode makes codes of TransformCoding(), got {sharing!r}")
     weights = table_weights(embeddings)
     made = EmbeddingBagCollection(
         embeddings.tables,
@@ -88,6 +90,8 @@ def encode_(
     for name, given in (("counts", counts), ("sensitivity", sensitivity)):
         if given is not None and len(given) != len(made.tables):
             raise UsageError(f"{name}: must be {len(made.tables)}, one for each table, got {len(given)}")
+        if given is not None and not all(isinstance(own, Tensor) for own in given):
+            raise UsageError(f"{name}: must be Tensors, one for each table")
     for table, weight in zip(made.tables, weights, strict=True):
         if weight.shape != (table.num_embeddings, table.embedding_dim):
             shape = (table.num_embeddings, table.embedding_dim)

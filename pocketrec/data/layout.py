@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pocketrec.errors import UsageError, nearest
+from pocketrec.errors import UsageError, nearest, one_of
 
 FORMATS = ("criteo", "csv", "parquet")
 CRITEO_DENSE = tuple(f"int_{i}" for i in range(13))
@@ -59,8 +59,7 @@ def make_layout(
     text: Sequence[str] = (),
 ) -> Layout:
     """Check the declared columns. Raises UsageError."""
-    if format not in FORMATS:
-        raise UsageError(f"unknown format {format!r}: {nearest(format, FORMATS)}")
+    one_of("format", format, FORMATS)
     if format == "criteo":
         if label or dense or categorical or separator or time_column or text:
             raise UsageError(

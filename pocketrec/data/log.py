@@ -15,7 +15,7 @@ from pocketrec.data.split import SPLITS
 from pocketrec.data.translation import TranslationCache
 from pocketrec.data.verification import check_files
 from pocketrec.data.vocabulary_files import COUNTS, IDS
-from pocketrec.errors import DataError, UsageError, nearest
+from pocketrec.errors import DataError, UsageError, one_of
 
 if TYPE_CHECKING:
     from pocketrec.data.batches import Batches
@@ -107,8 +107,7 @@ class ClickLog:
         """Batches of one split; see `Batches`. Translates the ids of the split first unless that was done before."""
         from pocketrec.data.batches import Batches
 
-        if split not in SPLITS:
-            raise UsageError(f"unknown split {split!r}: {nearest(split, SPLITS)}")
+        one_of("split", split, SPLITS)
         if len(ids.num_embeddings) != len(self.manifest.feature_names):
             raise UsageError(
                 f"ids are for {len(ids.num_embeddings)} features, the log has {len(self.manifest.feature_names)}"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pocketrec.embedding.budget import INTEGER_BITS
 from pocketrec.errors import UsageError
+from pocketrec.sharing import Table
+
+DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16, *INTEGER_BITS)
 
 
 def as_ids(name: str, ids: Tensor) -> Tensor:
@@ -31,6 +36,25 @@ def check_sharing(sharing: Any) -> None:
         raise UsageError(f"sharing: is a scheme, not a class: write {sharing.__name__}() with parentheses")
     if not (hasattr(sharing, "place") and hasattr(sharing, "row_sparse")):
         raise UsageError(f"sharing: must be a scheme of pocketrec.sharing, got {sharing!r}")
+
+
+def check_dtype(dtype: Any) -> None:
+    """Refuse what no memory can be stored in."""
+    if dtype is not None and dtype not in DTYPES:
+        raise UsageError(f"dtype: must be one of {', '.join(map(str, DTYPES))}, got {dtype!r}")
+
+
+def check_tables(tables: Any) -> tuple[Table, ...]:
+    """The tables, as a tuple; refuse anything else."""
+    if isinstance(tables, Table) or not isinstance(tables, Iterable):
+        raise UsageError(f"tables: must be a list of Tables, got {tables!r}")
+    found = tuple(tables)
+    for table in found:
+        if not isinstance(table, Table):
+            raise UsageError(f"tables: must be Tables, got {table!r}")
+    if not found:
+        raise UsageError("an embedding collection needs at least one table")
+    return found
 
 
 def check_weights_allowed(poolings: set[str]) -> None:

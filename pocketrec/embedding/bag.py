@@ -9,8 +9,9 @@ from torch import Tensor
 
 from pocketrec.embedding.arguments import as_ids, check_sharing, check_weights_allowed, refuse
 from pocketrec.embedding.tables import SharedTables
-from pocketrec.errors import UsageError
+from pocketrec.errors import UsageError, one_of
 from pocketrec.sharing import Robe, Scheme, Table
+from pocketrec.sharing.table import POOLINGS
 
 
 class _OneTable(SharedTables):
@@ -33,6 +34,7 @@ class _OneTable(SharedTables):
     ) -> None:
         sharing = Robe() if sharing is None else sharing
         check_sharing(sharing)
+        one_of("mode", mode, POOLINGS)
         refuse(
             max_norm=max_norm,
             norm_type=norm_type,

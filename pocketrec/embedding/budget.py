@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 
-from pocketrec.errors import UsageError, whole_number
+from pocketrec.errors import UsageError, real_number, whole_number
 from pocketrec.ops.layout import SCALE_BLOCK
 from pocketrec.sharing import Budget, Scheme, Table
 
@@ -53,16 +54,22 @@ def budget_of(
         return Budget(0, of_slot)
     if len(given) != 1:
         raise UsageError("give one of memory_size (slots), memory_bytes and compression (full / shared, at least 1)")
+    full = full_table_bytes(tables)
     if memory_size is not None:
-        return Budget(whole_number("memory_size", memory_size, at_least=1), of_slot)
+        return Budget(whole_number("memory_size", memory_size, at_least=1), of_slot, full)
     if memory_bytes is not None:
         return Budget.of_bytes(whole_number("memory_bytes", memory_bytes, at_least=1), of_slot)
-    return Budget.of_bytes(_compressed_bytes(tables, compression), of_slot)
+    budget = Budget.of_bytes(_compressed_bytes(tables, compression), of_slot)
+    return replace(budget, full_bytes=full)
+
+
+def check_compression(compression: Any) -> float:
+    """Raises UsageError for anything but a finite number of at least 1."""
+    return real_number("compression, full size / shared size,", compression, "[1, inf)")
 
 
 def _compressed_bytes(tables: Sequence[Table], compression: float | None) -> float:
-    if not isinstance(compression, int | float) or not (math.isfinite(compression) and compression >= 1):
-        raise UsageError(f"compression is full size / shared size, at least 1 (1000 for 1000x), got {compression!r}")
+    compression = check_compression(compression)
     full = full_table_bytes(tables)
     if full is None:
         name = next(t.name for t in tables if t.num_embeddings is None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pocketrec.errors import UsageError, nearest
+from pocketrec.errors import UsageError, one_of, real_number
 from pocketrec.sharing import Table
 
 DEFAULT = 0.01
@@ -26,12 +26,8 @@ def check_init(init: float | str | None) -> float | str:
     if init is None:
         return DEFAULT
     if isinstance(init, str):
-        if init not in RULES:
-            raise UsageError(f"no init {init!r}: {nearest(init, RULES)}, or a number")
-        return init
-    if not (math.isfinite(init) and init > 0):
-        raise UsageError(f"init must be a positive half-width of the uniform range, got {init}")
-    return float(init)
+        return one_of("init", init, RULES)
+    return real_number("init", init, "(0, inf)")
 
 
 def init_bound(init: float | str, tables: Sequence[Table]) -> float:

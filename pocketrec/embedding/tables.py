@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from pocketrec import hashing, ops
-from pocketrec.embedding.arguments import check_sharing
+from pocketrec.embedding.arguments import check_dtype, check_sharing, check_tables
 from pocketrec.embedding.budget import INTEGER_BITS, budget_of, full_table_bytes, slot_bytes
 from pocketrec.embedding.init import check_init, init_bound
 from pocketrec.embedding.parts import Part, choose_features, make_parts
 from pocketrec.embedding.recover import recover
 from pocketrec.embedding.state import disagreements, pack_saved, unpack_loaded
-from pocketrec.errors import UsageError
+from pocketrec.embedding.unversioned import unversioned
+from pocketrec.errors import UsageError, whole_number
 from pocketrec.ops.checks import as_rows, check_bags, check_shapes
-from pocketrec.ops.layout import to_tensor
+from pocketrec.ops.layout import Mode, to_tensor
 from pocketrec.sharing import Scheme, Table
 
 
@@ -64,11 +65,12 @@ class SharedTables(nn.Module):
     ) -> None:
         super().__init__()
         check_sharing(sharing)
+        check_dtype(dtype)
         self.bits = None if dtype is None else INTEGER_BITS.get(dtype)
         """Of a slot as it is stored, 8 or 4, if in integers. `memory` is their float32 master until `quantize_`."""
         if self.bits is not None and sharing.row_sparse:
             raise UsageError(f"dtype: {dtype} is for shared memories; full tables train in a floating-point type")
-        self.tables = tuple(tables)
+        self.tables = check_tables(tables)
         self.sharing = sharing
         self.init = check_init(init)
         self.seed = seed
@@ -207,6 +209,8 @@ class SharedTables(nn.Module):
         memory = getattr(self, part.parameter)
         if self.bits is not None and self.scales is None:
             memory = ops.shadow(memory, self.bits)
+        elif self._values_do_not_matter(part, weights):
+            memory = unversioned(memory)
         args = (memory, indices, offsets, weights, layout, part.width, part.names)
         if self.sparse_gradients:
             return ops.lookup_row_sparse(*args)
@@ -216,6 +220,14 @@ class SharedTables(nn.Module):
         if waiting is not None and trains and not torch.compiler.is_compiling():
             return ops.lookup_deferred(*args, waiting)
         return ops.lookup(*args, self.scales)
+
+    def _values_do_not_matter(self, part: Part, weights: Tensor | None) -> bool:
+        """Whether a map adapts that moves rows, and gradients do not depend on what the rows are."""
+        adapts = self.recovery is not None and self.recovery.adapts and self.recovery.training
+        adapts = adapts and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        return (
+            adapts and (weights is None or not weights.requires_grad) and all(row.mode != Mode.MAX for row in part.rows)
+        )
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -252,8 +264,6 @@ def owners_in(module: nn.Module) -> list[SharedTables]:
 
 
 def _check_tables(tables: tuple[Table, ...], seed: int) -> None:
-    if not tables:
-        raise UsageError("an embedding collection needs at least one table")
     for what, names in (
         ("table", [t.name for t in tables]),
         ("feature", [f for t in tables for f in t.features]),
@@ -261,5 +271,5 @@ def _check_tables(tables: tuple[Table, ...], seed: int) -> None:
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise UsageError(f"{what} names must be unique, got {twice[0]!r} more than once")
-    if not 0 <= seed < hashing.ID_LIMIT:
-        raise UsageError(f"seed must be in [0, 2^62), got {seed}")
+    if whole_number("seed", seed, at_least=0) >= hashing.ID_LIMIT:
+        raise UsageError(f"seed must be below 2^62, got {seed}")

@@ -18,7 +18,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from pocketrec.errors import whole_number
 
-from .checks import check_dense, check_dropout, check_widths, shape_of
+from .checks import check_dense, check_dropout, check_widths, rows_of, shape_of
 from .first_order import FirstOrder
 from .mlp import DLRMLinear, GlorotLinear, mlp
 
@@ -51,7 +51,7 @@ class AutoInt(nn.Module):
 
     Arguments:
         embeddings: any module with attributes `num_features` (F) and `embedding_dim` (D); `embeddings(ids)` must give
-            (B, F, D). `ids` is passed through as it is.
+            (B, F, D), or a `KeyedTensor` of it. `ids` is passed through as it is.
         num_dense: n, the dense columns: they enter the linear term and the MLP. (In the paper each has an embedding,
             scaled by its value, and attends as well.)
         hidden: widths of the MLP; with none there is only attention.
@@ -94,7 +94,7 @@ class AutoInt(nn.Module):
     def forward(self, dense: Tensor, ids: Any) -> Tensor:
         """dense (B, n) float and ids (whatever the embeddings take, often (B, F) int64) -> logits (B,)."""
         check_dense(dense, self.num_dense)
-        vectors = self.embeddings(ids)
+        vectors = rows_of(self.embeddings, ids)
         outputs = self.attention(vectors).flatten(1)
         if self.deep is not None:
             outputs = torch.cat([outputs, self.deep(torch.cat([vectors.flatten(1), dense], dim=1))], dim=1)

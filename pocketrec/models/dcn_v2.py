@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checks import check_dense, check_dropout, check_num_dense, check_widths, shape_of
+from .checks import check_dense, check_dropout, check_num_dense, check_widths, rows_of, shape_of
 from .cross import CrossLayers
 from .first_order import FirstOrder
 from .mlp import DLRMLinear, mlp
@@ -24,7 +24,7 @@ class DCNv2(nn.Module):
 
     Arguments:
         embeddings: any module with attributes `num_features` (F) and `embedding_dim` (D); `embeddings(ids)` must give
-            (B, F, D). `ids` is passed through as it is.
+            (B, F, D), or a `KeyedTensor` of it. `ids` is passed through as it is.
         num_dense: n, the dense columns, a part of x_0.
         hidden: widths of the MLP; with none there are the cross layers alone.
         dropout: after each layer of the MLP.
@@ -65,7 +65,7 @@ class DCNv2(nn.Module):
     def forward(self, dense: Tensor, ids: Any) -> Tensor:
         """dense (B, n) float and ids (whatever the embeddings take, often (B, F) int64) -> logits (B,)."""
         check_dense(dense, self.num_dense)
-        inputs = torch.cat([self.embeddings(ids).flatten(1), dense], dim=1)
+        inputs = torch.cat([rows_of(self.embeddings, ids).flatten(1), dense], dim=1)
         crossed = self.cross(inputs)
         top: Tensor = self.top(crossed if self.deep is None else torch.cat([crossed, self.deep(inputs)], dim=1))
         logits = top.squeeze(1)

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pocketrec.errors import UsageError, nearest
+from pocketrec.errors import one_of
 
-from .checks import check_dense, check_num_dense, check_widths, shape_of
+from .checks import check_dense, check_num_dense, check_widths, rows_of, shape_of
 from .interaction import DotInteraction
 from .mlp import mlp
 
@@ -48,7 +48,7 @@ class DLRM(nn.Module):
 
     Arguments:
         embeddings: any module with attributes `num_features` (F) and `embedding_dim` (D); `embeddings(ids)` must give
-            (B, F, D). `ids` is passed through as it is.
+            (B, F, D), or a `KeyedTensor` of it. `ids` is passed through as it is.
         num_dense: n, the dense columns. With 0 the bottom MLP is fed nothing and gives one learned vector.
         bottom: hidden widths of the bottom MLP; a layer of width D follows, and every layer ends with a ReLU.
         top: hidden widths of the top MLP; a linear layer of width 1 follows.
@@ -81,15 +81,13 @@ class DLRM(nn.Module):
 
         Raises UsageError for an unknown name.
         """
-        if name not in PRESETS:
-            raise UsageError(f"preset: unknown name {name!r}; {nearest(name, PRESETS)}")
-        preset = PRESETS[name]
+        preset = PRESETS[one_of("preset", name, PRESETS)]
         return cls(embeddings, num_dense, preset.bottom, preset.top)
 
     def forward(self, dense: Tensor, ids: Any) -> Tensor:
         """dense (B, n) float and ids (whatever the embeddings take, often (B, F) int64) -> logits (B,)."""
         check_dense(dense, self.num_dense)
         bottom = self.bottom(dense)
-        vectors = torch.cat([bottom.unsqueeze(1), self.embeddings(ids)], dim=1)
+        vectors = torch.cat([bottom.unsqueeze(1), rows_of(self.embeddings, ids)], dim=1)
         logits: Tensor = self.top(torch.cat([bottom, self.interaction(vectors)], dim=1))
         return logits.squeeze(1)

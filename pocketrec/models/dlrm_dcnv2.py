@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checks import check_dense, check_num_dense, check_widths, shape_of
+from .checks import check_dense, check_num_dense, check_widths, rows_of, shape_of
 from .cross import CrossLayers
 from .mlp import mlp
 
@@ -23,7 +23,7 @@ class DLRMDCNv2(nn.Module):
 
     Arguments:
         embeddings: any module with attributes `num_features` (F) and `embedding_dim` (D); `embeddings(ids)` must give
-            (B, F, D). `ids` is passed through as it is.
+            (B, F, D), or a `KeyedTensor` of it. `ids` is passed through as it is.
         num_dense: n, the dense columns. With 0 the bottom MLP is fed nothing and gives one learned vector.
         bottom: hidden widths of the bottom MLP; a layer of width D follows, and every layer ends with a ReLU.
         top: hidden widths of the top MLP; a linear layer of width 1 follows.
@@ -58,6 +58,6 @@ class DLRMDCNv2(nn.Module):
     def forward(self, dense: Tensor, ids: Any) -> Tensor:
         """dense (B, n) float and ids (whatever the embeddings take, often (B, F) int64) -> logits (B,)."""
         check_dense(dense, self.num_dense)
-        vectors = torch.cat([self.bottom(dense), self.embeddings(ids).flatten(1)], dim=1)
+        vectors = torch.cat([self.bottom(dense), rows_of(self.embeddings, ids).flatten(1)], dim=1)
         logits: Tensor = self.top(self.cross(vectors))
         return logits.squeeze(1)

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pocketrec.errors import UsageError, nearest, whole_number
+from pocketrec.errors import UsageError, one_of, whole_number
 
-from .checks import check_dense, check_dropout, check_widths, shape_of
+from .checks import check_dense, check_dropout, check_widths, rows_of, shape_of
 from .first_order import FirstOrder
 from .mlp import GlorotLinear, mlp
 
@@ -85,8 +85,7 @@ class FiBiNET(nn.Module):
         num_features, embedding_dim = shape_of(embeddings)
         if num_features < 2:
             raise UsageError(f"embeddings: FiBiNET takes pairs of features, so at least 2 of them, got {num_features}")
-        if bilinear not in BILINEAR:
-            raise UsageError(f"bilinear: unknown name {bilinear!r}: {nearest(bilinear, BILINEAR)}")
+        one_of("bilinear", bilinear, BILINEAR)
         check_widths("hidden", hidden)
         check_dropout(dropout)
         squeezed = max(num_features // whole_number("reduction", reduction, at_least=1), 1)
@@ -106,7 +105,7 @@ class FiBiNET(nn.Module):
     def forward(self, dense: Tensor, ids: Any) -> Tensor:
         """dense (B, n) float and ids (whatever the embeddings take, often (B, F) int64) -> logits (B,)."""
         check_dense(dense, self.num_dense)
-        vectors = self.embeddings(ids)
+        vectors = rows_of(self.embeddings, ids)
         reweighted = vectors * self.senet(vectors.mean(2)).unsqueeze(2)
         pairs = [self.bilinear(reweighted).flatten(1), self.bilinear(vectors).flatten(1)]
         deep: Tensor = self.deep(torch.cat([*pairs, dense], dim=1))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pocketrec.errors import UsageError
 
-from .checks import check_num_dense, shape_of
+from .checks import check_num_dense, rows_of, shape_of
 
 
 class FirstOrder(nn.Module):
@@ -38,4 +38,4 @@ class FirstOrder(nn.Module):
 
     def forward(self, dense: Tensor, ids: Any) -> Tensor:
         out = dense @ self.dense
-        return out if self.ids is None else out + self.ids(ids).sum(dim=(1, 2))
+        return out if self.ids is None else out + rows_of(self.ids, ids).sum(dim=(1, 2))

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from pocketrec.errors import UsageError, nearest
+from pocketrec.errors import UsageError, nearest, one_of
 
 from .autoint import AutoInt
 from .dcn_v2 import DCNv2
@@ -76,9 +76,7 @@ def sizes_named(model: str, preset: str) -> Sizes:
     Raises:
         UsageError: no ranker of that name, or no such preset of it; says the nearest.
     """
-    if model not in MODELS:
-        raise UsageError(f"model: unknown name {model!r}: {nearest(model, MODELS)}")
-    presets = MODELS[model].presets
+    presets = MODELS[one_of("model", model, MODELS)].presets
     if preset not in presets:
         raise UsageError(f"preset: {model} has none called {preset!r}: {nearest(preset, presets)}")
     return presets[preset]

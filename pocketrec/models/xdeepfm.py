@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pocketrec.errors import UsageError
 
-from .checks import check_dense, check_dropout, check_widths, shape_of
+from .checks import check_dense, check_dropout, check_widths, rows_of, shape_of
 from .first_order import FirstOrder
 from .mlp import GlorotLinear, mlp
 
@@ -63,7 +63,7 @@ class XDeepFM(nn.Module):
 
     Arguments:
         embeddings: any module with attributes `num_features` (F) and `embedding_dim` (D); `embeddings(ids)` must give
-            (B, F, D). `ids` is passed through as it is.
+            (B, F, D), or a `KeyedTensor` of it. `ids` is passed through as it is.
         num_dense: n, the dense columns: they enter the linear term and the MLP.
         hidden: hidden widths of the MLP; a linear layer of width 1 follows.
         dropout: after each hidden layer.
@@ -102,6 +102,6 @@ class XDeepFM(nn.Module):
     def forward(self, dense: Tensor, ids: Any) -> Tensor:
         """dense (B, n) float and ids (whatever the embeddings take, often (B, F) int64) -> logits (B,)."""
         check_dense(dense, self.num_dense)
-        vectors = self.embeddings(ids)
+        vectors = rows_of(self.embeddings, ids)
         deep: Tensor = self.deep(torch.cat([vectors.flatten(1), dense], dim=1))
         return (deep + self.cin_top(self.cin(vectors))).squeeze(1) + self.first_order(dense, ids)

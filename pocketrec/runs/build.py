@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,8 @@ from pocketrec.embedding.budget import FULL_ITEM_BYTES, slot_bytes
 from pocketrec.errors import DataError, UsageError, nearest
 from pocketrec.models import MODELS, ranker_named
 from pocketrec.runs.config import RunConfig
-from pocketrec.sharing import Table
+from pocketrec.sharing import Budget, Table
+from pocketrec.sharing.budget import BudgetError
 
 ID_BYTES = 8  # one entry of a vocabulary: the raw id; its row is its place in the order
 
@@ -122,15 +124,28 @@ def _embeddings(
     shape: Shape, num_embeddings: Sequence[int | None], config: RunConfig, width: int, part: float, number: int
 ) -> nn.Module:
     """Embeddings of `width` that may store that part of the budget."""
-    embeddings = EmbeddingBagCollection(
-        [Table(name, rows, width) for name, rows in zip(shape.features, num_embeddings, strict=True)],
-        config.scheme(),
-        memory_bytes=None if shape.memory_bytes is None else int(shape.memory_bytes * part),
-        init=config.init,
-        seed=config.training.seed + number,
-        dtype=config.dtype,
-    )
+    try:
+        embeddings = EmbeddingBagCollection(
+            [Table(name, rows, width) for name, rows in zip(shape.features, num_embeddings, strict=True)],
+            config.scheme(),
+            memory_bytes=None if shape.memory_bytes is None else int(shape.memory_bytes * part),
+            init=config.init,
+            seed=config.training.seed + number,
+            dtype=config.dtype,
+        )
+    except BudgetError as error:
+        raise _of_the_run(error, shape, config, part) from None
     return _InFloat32(embeddings) if config.dtype.itemsize == 2 else embeddings
+
+
+def _of_the_run(error: BudgetError, shape: Shape, config: RunConfig, part: float) -> BudgetError:
+    """The same of the whole budget, of which embeddings have a part, in the run's terms."""
+    assert shape.memory_bytes is not None
+    full = None if config.compression is None else config.compression * shape.memory_bytes
+    budget = Budget.of_bytes(shape.memory_bytes, error.budget.slot_bytes)
+    return BudgetError(
+        replace(budget, full_bytes=full), math.ceil((error.least + 1) / part) if part < 1 else error.least, error.what
+    )
 
 
 class _InFloat32(nn.Module):

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pocketrec.errors import TrainingError, UsageError, nearest
+from pocketrec.errors import TrainingError, UsageError, nearest, one_of
 from pocketrec.models import MODELS, sizes_named
 from pocketrec.sharing import CODED, SCHEMES, Scheme, scheme_named
 from pocketrec.training import TrainConfig
@@ -65,8 +65,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         known_words = (("model", MODELS), ("sharing", SCHEMES | CODED), ("ids", IDS), ("precision", PRECISIONS))
         for name, known in known_words:
-            if getattr(self, name) not in known:
-                raise UsageError(f"{name}: unknown name {getattr(self, name)!r}: {nearest(getattr(self, name), known)}")
+            one_of(name, getattr(self, name), known)
         sizes_named(self.model, self.preset)
         if self.sharing == "full":
             self._check_full()

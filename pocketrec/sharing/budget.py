@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pocketrec import hashing
 from pocketrec.errors import UsageError
 from pocketrec.ops.layout import SCALE_BLOCK
-from pocketrec.sharing.table import Table
 
 
 @dataclass(frozen=True)
@@ -19,10 +16,16 @@ class Budget:
     Args:
         slots: how many slots there may be where nothing else is kept.
         slot_bytes: of one: 4 in float32, 1.0625 in int8 (a scale for 64 slots counted).
+        full_bytes: what compression is counted from, where that is known.
     """
 
     slots: int
     slot_bytes: float = 4.0
+    full_bytes: float | None = None
+
+    def reach(self, slots: int) -> float:
+        """The compression of so many slots, two digits after the point, rounded down."""
+        return math.floor(100 * (self.full_bytes or 0) / self.bytes_of(slots, 0)) / 100
 
     @property
     def bytes(self) -> int:
@@ -53,31 +56,29 @@ class Budget:
         """Whether so many slots fit, and so many learned weights beside them."""
         return self.bytes_of(slots, weights) <= self.slots * self.slot_bytes
 
-    def require_for(self, tables: Sequence[Table], slots: int, weights: int, what: str) -> None:
-        """Refuse a budget that cannot hold so many slots, and weights beside them.
+    def require(self, slots: int, what: str, weights: int | None = None) -> None:
+        """Refuse a budget that cannot hold so many slots; with `weights`, whole blocks of them, and weights beside.
 
         Raises:
-            UsageError: says how many slots it takes, and which compression that is.
+            BudgetError: says how many slots it takes, and which compression that is.
         """
-        whole = _block(self.slot_bytes)
-        least = math.ceil(self.bytes_of(slots, weights) / (whole * self.slot_bytes)) * whole
-        full = [4 * (t.num_embeddings or 0) * t.embedding_dim for t in tables]
-        reach = math.floor(100 * sum(full) / (least * self.slot_bytes)) / 100
-        self.require(least, f"{what} (compression can be at most {reach:g})" if all(full) else what)
-
-    def require(self, slots: int, what: str) -> None:
-        """Refuse a budget that cannot hold `slots` slots, or that is too large for a hash to address.
-
-        Raises:
-            UsageError: says how many slots it takes.
-        """
+        if weights is not None:
+            whole = _block(self.slot_bytes)
+            slots = math.ceil(self.bytes_of(slots, weights) / (whole * self.slot_bytes)) * whole
         if self.slots < slots:
-            raise UsageError(
-                f"a memory of {max(self.slots, 0)} slots cannot hold {what}: it takes at least {slots}; "
-                "raise memory_size or lower the compression"
-            )
-        if self.slots >= hashing.SLOT_LIMIT:
-            raise UsageError(f"a hashed memory must have fewer than 2^31 slots, got {self.slots}: compress more")
+            raise BudgetError(self, slots, what)
+
+
+class BudgetError(UsageError):
+    """A budget that cannot hold what a scheme keeps in any case; `least` slots can."""
+
+    def __init__(self, budget: Budget, least: int, what: str) -> None:
+        self.budget, self.least, self.what = budget, least, what
+        reach = f" (at most {budget.reach(least):g})" if budget.reach(least) >= 1 else ""
+        super().__init__(
+            f"a memory of {max(budget.slots, 0)} slots cannot hold {what}: it takes at least {least}; "
+            f"raise memory_size or lower the compression{reach}"
+        )
 
 
 def _block(slot_bytes: float) -> int:

@@ -92,7 +92,8 @@ class Clustered(Shared):
         def too_many(k: int, m: int) -> bool:
             return not budget.holds(*self._stored(tables, k, m, budget))
 
-        budget.require_for(tables, *self._stored(tables, 1, 1, budget), "one centroid, and pointers of every id")
+        slots, weights = self._stored(tables, 1, 1, budget)
+        budget.require(slots, "one centroid, and pointers of every id", weights)
         most = max(t.id_limit for t in tables)
         k = bisect_left(range(1, min(most, _MOST_CENTROIDS) + 1), True, key=lambda k: too_many(k, k))
         return k, k - 1 + bisect_left(range(k, most + 1), True, key=lambda m: too_many(k, m))

@@ -46,7 +46,7 @@ class Clusters(Recovery):
     done. After r clusterings the lookup hashes id x as x xor salt(r), which is 2^61 at least and so no centroid's.
     """
 
-    terms = 2
+    terms, adapts = 2, True
 
     pointers: Tensor
     counters: Tensor
@@ -122,14 +122,15 @@ class Clusters(Recovery):
     def cluster_(self, memory: Tensor) -> None:
         """Cluster every column of every table now, whatever is due.
 
-        Rows that were looked up before in the same step give their gradients to the slots they were read from.
+        Sums and means that were looked up before, and not differentiated yet, give their gradients to the slots they
+        were read from; where the gradient depends on the rows (weights, maxima), autograd refuses.
         """
         done = int(self.counters[1])
         for table in self._pointed:
             for column in range(self.splits):
-                self._cluster(memory.data, table, column, done)
+                self._cluster(memory, table, column, done)
         self.counters[1] += 1
-        from_first_process_(memory.data, self.pointers.view(torch.uint8))
+        from_first_process_(memory, self.pointers.view(torch.uint8))
 
     def _cluster(self, memory: Tensor, table: Pointed, column: int, done: int) -> None:
         seed = hashing.mixing_key(table.key, done * self.splits + column)

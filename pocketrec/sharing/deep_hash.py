@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pocketrec import hashing
-from pocketrec.errors import UsageError, nearest, whole_number
+from pocketrec.errors import one_of, whole_number
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.full import Full, exact_rows
 from pocketrec.sharing.networks import ACTIVATIONS, Networks
@@ -41,8 +41,7 @@ class DeepHash(Shared):
         if self.num_hashes is not None:
             whole_number("num_hashes", self.num_hashes, at_least=1)
         whole_number("depth", self.depth, at_least=1)
-        if self.activation not in ACTIVATIONS:
-            raise UsageError(f"activation: unknown name {self.activation!r}: {nearest(self.activation, ACTIVATIONS)}")
+        one_of("activation", self.activation, ACTIVATIONS)
 
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         def stored(width: int) -> tuple[int, int]:
@@ -50,7 +49,8 @@ class DeepHash(Shared):
             slots = sum((t.num_embeddings or 0) * t.embedding_dim for t, d in zip(tables, deep, strict=True) if not d)
             return slots, sum(self._weights(t, width) for t, d in zip(tables, deep, strict=True) if d)
 
-        budget.require_for(tables, *stored(1), "networks of width 1")
+        slots, weights = stored(1)
+        budget.require(slots, "networks of width 1", weights)
         width = bisect_right(range(1, LARGEST_WIDTH + 1), False, key=lambda w: not budget.holds(*stored(w)))
         deep = [self._is_deep(t, width, budget) for t in tables]
         if not any(deep):

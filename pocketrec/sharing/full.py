@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from pocketrec.errors import UsageError
 from pocketrec.ops import FeatureLayout, Rule
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.scheme import Placement, one_piece
@@ -29,12 +28,6 @@ class Full:
         return True
 
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
-        sizes = []
-        for table in tables:
-            if table.num_embeddings is None:
-                raise UsageError(
-                    f"table {table.name!r}: a full table needs num_embeddings; only hashed ones are open-ended"
-                )
-            sizes.append(table.num_embeddings * table.embedding_dim)
-        *bases, total = accumulate(sizes, initial=0)
-        return one_piece([exact_rows(t, t.num_embeddings or 0, b) for t, b in zip(tables, bases, strict=True)], total)
+        rows = [table.known_rows("a full table") for table in tables]
+        *bases, total = accumulate((n * t.embedding_dim for n, t in zip(rows, tables, strict=True)), initial=0)
+        return one_piece([exact_rows(*each) for each in zip(tables, rows, bases, strict=True)], total)

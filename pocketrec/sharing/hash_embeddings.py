@@ -52,7 +52,7 @@ class HashEmbeddings(Shared):
     def _sizes(self, tables: Sequence[Table], budget: Budget) -> tuple[list[int], int]:
         """Rows of each pool, and of importance weights. What these have no use for, the pools get."""
         k, least = self.num_hashes, sum(t.embedding_dim for t in tables)
-        budget.require_for(tables, least, k, f"a row for each of {len(tables)} tables and {k} importance weights")
+        budget.require(least, f"a row for each of {len(tables)} tables and {k} importance weights", k)
         rows = shares(tables, budget.slots)
         if not any(_hashed_rows(tables, rows)):
             return rows, 0

@@ -5,23 +5,18 @@ The idea is that of CAFE (Zhang et al., SIGMOD 2024, arXiv 2312.03256); the cold
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-import torch
-from torch import Tensor
+from dataclasses import dataclass, field, replace
 
 from pocketrec import hashing
 from pocketrec.errors import UsageError, real_number, whole_number
 from pocketrec.ops import FeatureLayout
-from pocketrec.ops.reference import rows
-from pocketrec.sharing.budget import Budget
-from pocketrec.sharing.gather import from_all_processes
-from pocketrec.sharing.recovery import Recovery
+from pocketrec.sharing.budget import Budget, BudgetError
+from pocketrec.sharing.hot_ids import HotIds
 from pocketrec.sharing.robe import Robe
 from pocketrec.sharing.scheme import Placement, Shared
-from pocketrec.sharing.sketch import COUNTER_BYTES, ENTRY_BYTES, HotSketch, places_of
+from pocketrec.sharing.sketch import COUNTER_BYTES, ENTRY_BYTES
 from pocketrec.sharing.table import Table
 
 
@@ -58,30 +53,42 @@ class HotCold(Shared):
             raise UsageError(f"cold: must be a Robe with one hash, 'mixing' or 'linear', got {self.cold}")
 
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
-        buckets = self._buckets(tables, budget)
+        parts = self._parts(tables, budget, seed)
+        if parts is None:
+            sizes = range(budget.slots + 1, hashing.SLOT_LIMIT)
+            fits = lambda slots: self._parts(tables, replace(budget, slots=slots), seed) is not None  # noqa: E731
+            least = sizes[bisect_left(sizes, True, key=fits)]
+            raise BudgetError(budget, least, f"{self.ways} hot rows of each width, a sketch and a cold memory")
+        buckets, cold = parts
         first_slot, hot_slots = {}, 0
         for dim, number in buckets.items():
             first_slot[dim] = hot_slots
             hot_slots += number * self.ways * dim
-        left = budget.after(COUNTER_BYTES + ENTRY_BYTES * (self.ways + self.candidates) * sum(buckets.values()))
-        cold = self.cold.place(tables, Budget(left.slots - hot_slots, budget.slot_bytes), seed)
         pieces = [
             (self._beside(layout, hot_slots, buckets[t.embedding_dim] * self.ways, first_slot[t.embedding_dim]),)
             for t, (layout,) in zip(tables, cold.pieces, strict=True)
         ]
-        return Placement(tuple(pieces), hot_slots + cold.slots, _HotCold(self, tables, buckets, pieces, seed))
+        return Placement(tuple(pieces), hot_slots + cold.slots, HotIds(self, tables, buckets, pieces, seed))
+
+    def _parts(self, tables: Sequence[Table], budget: Budget, seed: int) -> tuple[dict[int, int], Placement] | None:
+        """Buckets for each width, and the cold part, in what these leave; None where the budget is too small."""
+        buckets = self._buckets(tables, budget)
+        beside = COUNTER_BYTES + ENTRY_BYTES * (self.ways + self.candidates) * sum(buckets.values())
+        hot_slots = sum(number * self.ways * dim for dim, number in buckets.items())
+        try:
+            left = Budget(budget.after(beside).slots - hot_slots, budget.slot_bytes)
+            return (buckets, self.cold.place(tables, left, seed)) if all(buckets.values()) else None
+        except BudgetError:
+            return None
 
     def _buckets(self, tables: Sequence[Table], budget: Budget) -> dict[int, int]:
-        """Buckets for each width: a part of the hot bytes as large as its tables' part of all columns."""
+        """A part of the hot bytes for each width, as large as its tables' part of all columns."""
         columns = sum(t.embedding_dim for t in tables)
         found = {}
         for dim in sorted({t.embedding_dim for t in tables}):
             own = [t for t in tables if t.embedding_dim == dim]
             each = self.ways * dim * budget.slot_bytes + ENTRY_BYTES * (self.ways + self.candidates)
             room = int(self.hot * budget.bytes * dim * len(own) / columns / each)
-            if room < 1:
-                least = math.ceil((each * columns / (self.hot * dim * len(own)) + 1) / budget.slot_bytes)
-                budget.require(max(least, budget.slots + 1), f"{self.ways} hot rows of width {dim}")
             ids = [t.id_limit for t in own]
             found[dim] = min(room, -(-sum(ids) // self.ways))
         return found
@@ -90,64 +97,3 @@ class HotCold(Shared):
     def _beside(cold: FeatureLayout, hot_slots: int, hot_rows: int, first_slot: int) -> FeatureLayout:
         ids = min(cold.num_embeddings + hot_rows, hashing.ID_LIMIT)
         return cold._replace(base=cold.base + hot_slots, num_embeddings=ids, exact=hot_rows, exact_base=first_slot)
-
-
-class _HotCold(Recovery):
-    """Hot ids become their place, cold ones themselves, moved past the hot places."""
-
-    padding_of_table: Tensor
-    keys: Tensor
-    first_bucket: Tensor
-    buckets: Tensor
-
-    def __init__(
-        self,
-        scheme: HotCold,
-        tables: Sequence[Table],
-        buckets: dict[int, int],
-        pieces: Sequence[tuple[FeatureLayout]],
-        seed: int,
-    ) -> None:
-        super().__init__()
-        first = dict(zip(buckets, [0, *torch.tensor([*buckets.values()]).cumsum(0).tolist()], strict=False))
-        self.constant("padding_of_table", [t.padding for t in tables])
-        self.constant("keys", [hashing.mixing_key(seed, -2 - number) for number in range(len(tables))])
-        self.constant("first_bucket", [first[t.embedding_dim] for t in tables])
-        self.constant("buckets", [buckets[t.embedding_dim] for t in tables])
-        self.sketch = HotSketch(sum(buckets.values()), scheme.ways, scheme.candidates, scheme.fading, scheme.every)
-        self._layouts = [layout for (layout,) in pieces]
-
-    @torch.no_grad()
-    def reset(self, memory: Tensor | None, bound: float) -> None:
-        """No id is hot yet."""
-        super().reset(memory, bound)
-        self.sketch.reset()
-
-    def translate(self, ids: Tensor, tables: Tensor) -> tuple[Tensor, Tensor | None]:
-        buckets, fingerprints = places_of(ids, self.keys[tables], self.first_bucket[tables], self.buckets[tables])
-        place = self.sketch.find(buckets, fingerprints) - self.first_bucket[tables] * self.sketch.ways
-        return torch.where(place >= 0, place, self._cold(ids, tables))[..., None, None], None
-
-    def _cold(self, ids: Tensor, tables: Tensor) -> Tensor:
-        """Past the hot places; the last ids there are come round to the first."""
-        hot = self.buckets[tables] * self.sketch.ways
-        return hot + ids % (hashing.ID_LIMIT - hot)
-
-    def adapt_(self, memory: Tensor | None, ids: Tensor, tables: Tensor) -> None:
-        """Count the batch; ids that become hot take their cold rows with them."""
-        assert memory is not None
-        tables = tables.expand_as(ids).reshape(-1)
-        ids = ids.reshape(-1)
-        padding = self.padding_of_table[tables]
-        ids, tables = from_all_processes(ids[ids != padding], tables[ids != padding])
-        buckets, fingerprints = places_of(ids, self.keys[tables], self.first_bucket[tables], self.buckets[tables])
-        positions, _ = self.sketch.learn(buckets, fingerprints)
-        ids, tables = ids[positions], tables[positions]
-        hot = self.translate(ids, tables)[0].flatten()
-        for number in tables.unique().tolist():
-            own = tables == number
-            layout = self._layouts[number]
-            cold = rows(memory, layout, self._cold(ids[own], tables[own]))
-            slots = layout.exact_base + hot[own, None] * layout.dim + torch.arange(layout.dim, device=ids.device)
-            # Past autograd: a lookup that is not differentiated yet read other rows, and needs none of these.
-            memory.data.index_copy_(0, slots.flatten(), cold.flatten().to(memory.dtype))

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pocketrec.errors import UsageError, nearest, whole_number
+from pocketrec.errors import one_of, whole_number
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.projection import projected, projections, stored, useful
 from pocketrec.sharing.scheme import Placement, Shared
@@ -35,8 +35,7 @@ class LowRank(Shared):
     def __post_init__(self) -> None:
         if self.rank is not None:
             whole_number("rank", self.rank, at_least=1)
-        if self.rows not in ROWS:
-            raise UsageError(f"rows: unknown name {self.rows!r}: {nearest(self.rows, ROWS)}")
+        one_of("rows", self.rows, ROWS)
 
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         if self.rows == "hashed":
@@ -55,7 +54,8 @@ class LowRank(Shared):
             return not budget.holds(*stored(tables, of_rank(rank)))
 
         least = self.rank or 1
-        budget.require_for(tables, *stored(tables, of_rank(least)), f"rows of rank {least}")
+        slots, weights = stored(tables, of_rank(least))
+        budget.require(slots, f"rows of rank {least}", weights)
         if self.rank is not None:
             return of_rank(self.rank)
         ranks = range(1, max(t.embedding_dim for t in tables) + 1)
@@ -64,7 +64,7 @@ class LowRank(Shared):
     def _hashed(self, tables: Sequence[Table], budget: Budget) -> tuple[list[int], list[int]]:
         """The width and number of each table's rows: a row each; then the smallest choose first, as in `shares`."""
         narrow = [min(self.rank or 1, t.embedding_dim) for t in tables]
-        budget.require_for(tables, sum(narrow), projections(tables, narrow), f"a row for each of {len(tables)} tables")
+        budget.require(sum(narrow), f"a row for each of {len(tables)} tables", projections(tables, narrow))
         least = [budget.bytes_of(w, projections([t], [w])) for t, w in zip(tables, narrow, strict=True)]
         widths, rows = list(narrow), [1] * len(tables)
         left = budget.bytes_of(budget.slots, 0) - sum(least)

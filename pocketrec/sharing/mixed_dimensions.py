@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pocketrec.errors import real_number
+from pocketrec.errors import real_number, true_or_false
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.projection import projected, stored, useful
 from pocketrec.sharing.scheme import Placement, Shared
@@ -35,6 +35,7 @@ class MixedDimensions(Shared):
 
     def __post_init__(self) -> None:
         real_number("temperature", self.temperature, "[0, 1]")
+        true_or_false("powers_of_two", self.powers_of_two)
 
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         rows = [t.known_rows("a mixed dimension") for t in tables]
@@ -42,7 +43,8 @@ class MixedDimensions(Shared):
         def too_large(step: int) -> bool:
             return not budget.holds(*stored(tables, self._widths(tables, 2 ** (step / _STEPS), budget)))
 
-        budget.require_for(tables, *stored(tables, self._widths(tables, 1, budget)), "rows of width 1")
+        slots, weights = stored(tables, self._widths(tables, 1, budget))
+        budget.require(slots, "rows of width 1", weights)
         # From this scale on, every row is whole.
         largest = max(math.log2(2 * t.embedding_dim * n**self.temperature) for t, n in zip(tables, rows, strict=True))
         steps = range(math.ceil(largest * _STEPS) + 1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from pocketrec import hashing
-from pocketrec.errors import UsageError, nearest, whole_number
+from pocketrec.errors import UsageError, one_of, whole_number
 from pocketrec.ops import FeatureLayout
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.hashing_trick import short_table
@@ -41,8 +41,7 @@ class MultiHash(Shared):
 
     def __post_init__(self) -> None:
         whole_number("num_hashes", self.num_hashes, at_least=2)
-        if self.operation not in OPERATIONS:
-            raise UsageError(f"operation: unknown name {self.operation!r}: {nearest(self.operation, OPERATIONS)}")
+        one_of("operation", self.operation, OPERATIONS)
 
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         budget.require(sum(t.embedding_dim for t in tables), f"one row for each of {len(tables)} tables")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pocketrec.errors import UsageError, nearest
+from pocketrec.errors import UsageError, nearest, one_of
 from pocketrec.sharing.clustered import Clustered
 from pocketrec.sharing.deep_hash import DeepHash
 from pocketrec.sharing.full import Full
@@ -48,10 +48,10 @@ def scheme_named(name: str, options: Mapping[str, Any] | None = None, **perhaps:
         UsageError: no scheme of that name, or an option it does not have; says the nearest.
     """
     schemes = SCHEMES | CODED
-    if name not in schemes:
-        raise UsageError(f"no sharing scheme {name!r}: {nearest(name, schemes)}")
-    known = schemes[name].__dataclass_fields__
+    known = schemes[one_of("sharing", name, schemes)].__dataclass_fields__
     given = {k: v for k, v in perhaps.items() if k in known} | dict(options or {})
+    if "cold" in known:  # the options of ROBE, whose rows cold ids have
+        given = {"cold": Robe(**{k: v for k, v in perhaps.items() if k in Robe.__dataclass_fields__})} | given
     for option in given:
         if option not in known:
             raise UsageError(f"sharing {name!r} has no option {option!r}: {nearest(option, known)}")

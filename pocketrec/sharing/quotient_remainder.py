@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pocketrec.errors import UsageError, nearest, whole_number
+from pocketrec.errors import UsageError, one_of, whole_number
 from pocketrec.ops import FeatureLayout
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.full import exact_rows
@@ -39,8 +39,7 @@ class QuotientRemainder(Shared):
     def __post_init__(self) -> None:
         if self.collisions is not None:
             whole_number("collisions", self.collisions, at_least=1)
-        if self.operation not in OPERATIONS:
-            raise UsageError(f"operation: unknown name {self.operation!r}: {nearest(self.operation, OPERATIONS)}")
+        one_of("operation", self.operation, OPERATIONS)
 
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         for table in tables:
@@ -72,7 +71,7 @@ class QuotientRemainder(Shared):
             return sum(self._slots(t, own) for t, own in zip(tables, of_each(c), strict=True))
 
         low, high = 1, max((of_each(1 << 62)), default=1)
-        budget.require_for(tables, stored(high), 0, "the smallest quotient and remainder tables, near 2 * sqrt(n) rows")
+        budget.require(stored(high), "the smallest quotient and remainder tables, near 2 * sqrt(n) rows", 0)
         while low < high:
             middle = (low + high) // 2
             low, high = (low, middle) if stored(middle) <= budget.slots else (middle + 1, high)

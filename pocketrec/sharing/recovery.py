@@ -40,6 +40,9 @@ class Recovery(nn.Module):
     combines: bool = False
     """Whether `combine` does anything."""
 
+    adapts: bool = False
+    """Whether `adapt_` does anything. What is differentiated after it may have been looked up before it."""
+
     features: Tensor
     """A layout by which ids can be checked: what `rows` say, but all rows are one slot wide, and the same slot."""
     table_of_feature: Tensor

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pocketrec import hashing
-from pocketrec.errors import UsageError, nearest, whole_number
+from pocketrec.errors import UsageError, one_of, true_or_false, whole_number
 from pocketrec.ops import FeatureLayout, Rule, Sign
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.scheme import Placement, Shared, one_piece
@@ -43,8 +43,8 @@ class Robe(Shared):
     def __post_init__(self) -> None:
         for name in ("chunk_size", "align", "num_hashes"):
             whole_number(name, getattr(self, name), at_least=1)
-        if self.hash not in HASHES:
-            raise UsageError(f"no hash {self.hash!r}: {nearest(self.hash, HASHES)}")
+        one_of("hash", self.hash, HASHES)
+        true_or_false("signed", self.signed)
         if self.hash == "authors" and (self.signed or self.align != 1):
             raise UsageError("hash='authors' is bit-exact with a kernel that has neither signs nor alignment")
         if self.hash != "mixing" and self.num_hashes > 1:
@@ -54,9 +54,13 @@ class Robe(Shared):
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         memory_size = budget.slots
         largest = max((min(self.chunk_size, t.embedding_dim) for t in tables), default=1)
-        budget.require(largest, f"one chunk of {largest} slots")
-        if memory_size < self.align:
-            raise UsageError(f"align={self.align} leaves no start in a memory of {memory_size} slots: lower it")
+        if self.hash == "authors":
+            largest = self.chunk_size  # which it always leaves room for before the end
+        needs = f"one chunk of {largest} slots" if largest >= self.align else f"one start at align={self.align}"
+        budget.require(max(largest, self.align), needs)
+        if memory_size >= hashing.SLOT_LIMIT:
+            told = f"a memory that chunks are hashed into has fewer than 2^31 slots, got {memory_size}"
+            raise UsageError(f"{told}: compress more, or use a scheme that gives each table rows (low-rank, qr)")
         if self.hash == "linear" and memory_size > hashing.PRIME:
             reach = f"the linear hash reaches only {hashing.PRIME} slots, got {memory_size}"
             raise UsageError(f"{reach}: use hash='mixing', or less memory")
@@ -100,10 +104,6 @@ def _authors(region: FeatureLayout, table: Table, offset: int, places: int) -> F
         raise UsageError(
             f"table {table.name!r}: the authors' kernel overflows above id {hashing.AUTHORS_ID_LIMIT} "
             f"(id + rows of earlier tables); its ids start at {offset}"
-        )
-    if places < 1:
-        raise UsageError(
-            f"the authors' kernel needs a memory of at least chunk_size slots, {1 - places} more than given"
         )
     constant, id_factor, chunk_factor = hashing.authors_coefficients(offset)
     return region._replace(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pocketrec import hashing
 from pocketrec.sharing.table import Table
 
 
@@ -17,7 +18,7 @@ def shares(tables: Sequence[Table], slots: int) -> list[int]:
     by_size = sorted(range(len(tables)), key=lambda i: tables[i].id_limit * tables[i].embedding_dim)
     for position, i in enumerate(by_size):
         share = slots // (len(tables) - position) // tables[i].embedding_dim
-        more = min(tables[i].id_limit - 1, share)
+        more = min(tables[i].id_limit - 1, share, hashing.SLOT_LIMIT - 2)
         rows[i] += more
         slots -= more * tables[i].embedding_dim
     return rows

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pocketrec import hashing
-from pocketrec.errors import UsageError, nearest, whole_number
+from pocketrec.errors import UsageError, one_of, whole_number
 from pocketrec.ops import FeatureLayout, Mode
 
 POOLINGS = {"sum": Mode.SUM, "mean": Mode.MEAN, "max": Mode.MAX}
@@ -32,8 +33,8 @@ class Table:
     padding_idx: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.features, str):
-            raise UsageError(f"table {self.name!r}: features is a tuple of names, got the text {self.features!r}")
+        if isinstance(self.features, str) or not isinstance(self.features, Iterable):
+            raise UsageError(f"table {self.name!r}: features is a tuple of names, got {self.features!r}")
         object.__setattr__(self, "features", tuple(self.features) or (self.name,))
         broken = [name for name in self.features if "\n" in name]
         if broken:
@@ -42,8 +43,7 @@ class Table:
         if n is not None and whole_number(f"table {self.name!r}: num_embeddings", n, at_least=1) > hashing.ID_LIMIT:
             raise UsageError(f"table {self.name!r}: num_embeddings must be at most 2^62 or None, got {n}")
         whole_number(f"table {self.name!r}: embedding_dim", self.embedding_dim, at_least=1)
-        if self.pooling not in POOLINGS:
-            raise UsageError(f"table {self.name!r}: no pooling {self.pooling!r}: {nearest(self.pooling, POOLINGS)}")
+        one_of(f"table {self.name!r}: pooling", self.pooling, POOLINGS)
         p, what = self.padding_idx, f"table {self.name!r}: padding_idx"
         if p is not None and whole_number(what, p, at_least=-(n or 0)) >= self.id_limit:
             raise UsageError(f"{what} must be below num_embeddings={n}, got {p}")

@@ -65,7 +65,7 @@ class TensorTrain(Shared):
             return sum(train.slots for train in of_rank(rank))
 
         least = self.rank or 1
-        budget.require_for(tables, slots(least), 0, f"tensor trains of rank {least}")
+        budget.require(slots(least), f"tensor trains of rank {least}", 0)
         if self.rank is not None:
             return of_rank(self.rank)
         trains = of_rank(bisect_right(range(1, LARGEST_RANK + 1), budget.slots, key=slots))

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pocketrec.errors import UsageError, nearest
+from pocketrec.errors import UsageError, one_of
 from pocketrec.hashing import ID_LIMIT
 
 DEFAULT_LEARNING_RATES = {"adam": 1e-3, "adagrad": 1e-2, "sgd": 1e-1}
@@ -106,9 +106,7 @@ class TrainConfig:
             raise UsageError(f"{name}: must be a finite number {rule}, got {value!r}")
 
     def _choice(self, name: str, known: tuple[str, ...]) -> None:
-        value = getattr(self, name)
-        if value not in known:
-            raise UsageError(f"{name}: unknown name {value!r}; {nearest(str(value), known)}")
+        one_of(name, getattr(self, name), known)
 
     def _check_device(self) -> None:
         # Whether this machine has it is asked when training starts: a run's config is readable anywhere.

@@ -34,9 +34,9 @@ from pocketrec.training.schedule import evaluation_steps, learning_rate_factor
         ("learning_rate", float("inf"), "learning_rate: must be a finite number above 0, got inf"),
         ("dense_weight_decay", -1, "dense_weight_decay: must be a finite number of at least 0, got -1"),
         ("checkpoint_seconds", None, "checkpoint_seconds: must be a finite number of at least 0, got None"),
-        ("embedding_optimizer", "adagard", "embedding_optimizer: unknown name 'adagard'; did you mean 'adagrad'?"),
-        ("dense_optimizer", "lbfgs", "dense_optimizer: unknown name 'lbfgs'; choose from adagrad, adam, sgd"),
-        ("decay", "linaer", "decay: unknown name 'linaer'; did you mean 'linear'?"),
+        ("embedding_optimizer", "adagard", "embedding_optimizer: unknown name 'adagard': did you mean 'adagrad'?"),
+        ("dense_optimizer", "lbfgs", "dense_optimizer: unknown name 'lbfgs': choose from adagrad, adam, sgd"),
+        ("decay", "linaer", "decay: unknown name 'linaer': did you mean 'linear'?"),
         ("device", "tpu9", "device: must be a torch device such as cpu or cuda:0, got 'tpu9'"),
     ],
 )
