@@ -55,10 +55,7 @@ class HotCold(Shared):
     def place(self, tables: Sequence[Table], budget: Budget, seed: int) -> Placement:
         parts = self._parts(tables, budget, seed)
         if parts is None:
-            sizes = range(budget.slots + 1, hashing.SLOT_LIMIT)
-            fits = lambda slots: self._parts(tables, replace(budget, slots=slots), seed) is not None  # noqa: E731
-            least = sizes[bisect_left(sizes, True, key=fits)]
-            raise BudgetError(budget, least, f"{self.ways} hot rows of each width, a sketch and a cold memory")
+            raise BudgetError(budget, self._least(tables, budget, seed), f"{self.ways} hot rows a width, and cold ones")
         buckets, cold = parts
         first_slot, hot_slots = {}, 0
         for dim, number in buckets.items():
@@ -69,6 +66,15 @@ class HotCold(Shared):
             for t, (layout,) in zip(tables, cold.pieces, strict=True)
         ]
         return Placement(tuple(pieces), hot_slots + cold.slots, HotIds(self, tables, buckets, pieces, seed))
+
+    def _least(self, tables: Sequence[Table], budget: Budget, seed: int) -> int:
+        """Slots that do, where so many do not."""
+
+        def fits(slots: int) -> bool:
+            return self._parts(tables, replace(budget, slots=slots), seed) is not None
+
+        sizes = range(budget.slots + 1, hashing.SLOT_LIMIT)
+        return sizes[bisect_left(sizes, True, key=fits)]
 
     def _parts(self, tables: Sequence[Table], budget: Budget, seed: int) -> tuple[dict[int, int], Placement] | None:
         """Buckets for each width, and the cold part, in what these leave; None where the budget is too small."""
