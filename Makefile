@@ -35,7 +35,7 @@ sanitize: $(VENV)/installed
 	for threads in 1 2 8; do \
 	  OMP_NUM_THREADS=$$threads PYTHONPATH=$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 \
 	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so) $$(gcc -print-file-name=libstdc++.so)" \
-	  $(BIN)/pytest -q tests/test_sanitized.py tests/test_ops.py tests/test_ops_refusals.py tests/test_optim.py tests/test_precision.py || exit 1; \
+	  $(BIN)/pytest -q tests/test_sanitized.py tests/test_ops.py tests/test_ops_refusals.py tests/test_optim.py tests/test_update.py tests/test_precision.py || exit 1; \
 	done
 
 # The tests that need TorchRec, in an environment of its own: it wants older metrics than ours, and what it would install

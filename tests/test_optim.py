@@ -13,7 +13,6 @@ from torch import nn
 
 import pocketrec
 from pocketrec import EmbeddingBagCollection, Full, HashingTrick, Robe, Table, optim
-from pocketrec.ops import Constants, Update, reference
 
 RULES = {
     "sgd": (optim.SGD, torch.optim.SGD, {"lr": 0.5}),
@@ -355,34 +354,6 @@ def test_a_tied_memory_is_stepped_once():
     torch.testing.assert_close(first.memory, plain[0].memory)
 
 
-@pytest.mark.parametrize("rule", list(Update))
-def test_the_op_declares_what_it_changes(rule):
-    """opcheck compares the schema's mutation marks with what the op does."""
-    module = collection()
-    values, offsets = random_bags(module, 5)
-    grad = torch.randn(5, 36, dtype=torch.float64)
-    memory = module.memory.detach().clone()
-    states = [torch.ones_like(memory) if int(rule) > i else None for i in range(2)]
-    constants = list(Constants(0.1, 0.0, 1e-8, 0.9, 0.99, 0.5, 0.5))
-    args = (grad, memory, None, *states, values, offsets, None, module.layout, int(rule), constants)
-    torch.library.opcheck(torch.ops.pocketrec.lookup_update_, args)
-
-
-@pytest.mark.parametrize("rule", list(Update))
-def test_the_kernel_agrees_with_the_reference(rule):
-    module = collection(dtype=torch.float32)
-    values, offsets = random_bags(module, 40)
-    grad = torch.randn(40, 36)
-    constants = Constants(0.1, 0.01, 1e-8, 0.9, 0.99, 0.5, 0.5)
-    ours, theirs = ([module.memory.detach().clone(), torch.ones(1000), torch.ones(1000)] for _ in range(2))
-    torch.ops.pocketrec.lookup_update_(
-        grad, ours[0], None, *ours[1:], values, offsets, None, module.layout, int(rule), list(constants)
-    )
-    sums = reference.lookup_backward(grad, theirs[0], values, offsets, None, module.layout)
-    pocketrec.ops.step_(theirs[0], sums, *theirs[1:], rule, constants)
-    torch.testing.assert_close(ours, theirs)
-
-
 REFUSED = {
     "no embedding": (lambda: optim.SGD(nn.Linear(2, 2)), "no pocketrec embedding"),
     "full tables": (lambda: optim.SGD(EmbeddingBagCollection([Table("t", 9, 2)], Full())), "row-sparse gradients"),
@@ -408,35 +379,3 @@ def test_several_processes_are_refused(monkeypatch):
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     with pytest.raises(ValueError, match=r"use torch\.optim"):
         optimizer.step()
-
-
-BAD_STATES = {
-    "no state": ({"first": None}, "first is missing"),
-    "a gradient of one dimension": ({"grad": torch.zeros(5, dtype=torch.float64)}, "with 5 rows"),
-    "a short state": (
-        {"first": torch.zeros(999, dtype=torch.float64)},
-        r"first must be contiguous and hold 1000",
-    ),
-    "a state of another type": (
-        {"first": torch.zeros(1000)},
-        "first must be torch.float64 for a memory of torch.float64, got torch.float32",
-    ),
-    "a gradient of another batch": ({"grad": torch.zeros(4, 36, dtype=torch.float64)}, "with 5 rows"),
-    "a gradient of another width": ({"grad": torch.zeros(5, 35, dtype=torch.float64)}, "35 wide"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_STATES)
-def test_arrays_that_do_not_fit_are_refused_before_anything_is_written(case):
-    changes, message = BAD_STATES[case]
-    module = collection()
-    values, offsets = random_bags(module, 5)
-    memory = module.memory.detach().clone()
-    zeros = torch.zeros_like(memory)
-    args = {"grad": torch.zeros(5, 36, dtype=torch.float64), "memory": memory, "scratch": None, "first": zeros}
-    args |= changes
-    with pytest.raises(ValueError, match=message):
-        torch.ops.pocketrec.lookup_update_(
-            *args.values(), None, values, offsets, None, module.layout, 1, list(Constants(0.1))
-        )
-    assert torch.equal(memory, module.memory)
