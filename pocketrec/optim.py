@@ -16,6 +16,7 @@ Example:
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -29,7 +30,7 @@ from pocketrec.ops import Batch, Constants, Update, Waiting
 from pocketrec.ops.reference import accumulator
 
 
-class _Fused(torch.optim.Optimizer):
+class _Fused(torch.optim.Optimizer, ABC):
     """What the three have in common; `_rule` and `_state_names` say which step, `_constants` its numbers."""
 
     _rule: Update
@@ -148,8 +149,9 @@ class _Fused(torch.optim.Optimizer):
             for name in self._state_names:
                 self.state[memory][name] = saved[name].to(memory.device, accumulator(memory.dtype), copy=True)
 
+    @abstractmethod
     def _constants(self, group: dict[str, Any], step: int) -> Constants:
-        raise NotImplementedError
+        """The numbers of one step of a group."""
 
 
 class SGD(_Fused):
