@@ -122,8 +122,8 @@ class Clusters(Recovery):
     def cluster_(self, memory: Tensor) -> None:
         """Cluster every column of every table now, whatever is due.
 
-        Sums and means that were looked up before, and not differentiated yet, give their gradients to the slots they
-        were read from; where the gradient depends on the rows (weights, maxima), autograd refuses.
+        What was looked up before, and is not differentiated yet, gives its gradients to the slots it was read from; for
+        weights that learn, whose gradients are the rows, autograd refuses.
         """
         done = int(self.counters[1])
         for table in self._pointed:
