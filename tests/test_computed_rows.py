@@ -233,6 +233,22 @@ def test_the_memory_can_be_stepped_by_a_fused_optimiser_and_the_rest_by_torch(sh
         torch.testing.assert_close(own, true)
 
 
+@pytest.mark.parametrize("sharing", [TensorTrain(8), DeepHash()], ids=str)
+@pytest.mark.parametrize("in_bags", [False, True])
+def test_a_row_that_costs_much_is_recovered_once_a_batch(sharing, in_bags):
+    """Click logs repeat their ids; what backward keeps tells how many rows were multiplied."""
+    module = made(sharing, compression=30)
+
+    def kept_for_backward(column):
+        ids = torch.stack([column, torch.zeros_like(column), column], 1)
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes), lambda t: t):
+            module((ids.T.reshape(-1), torch.arange(ids.numel() + 1))) if in_bags else module(ids)
+        return sum(kept)
+
+    assert kept_for_backward(torch.arange(1500) % 15) < kept_for_backward(torch.arange(1500)) / 3
+
+
 @pytest.mark.parametrize("sharing", [LowRank(), MixedDimensions(), TensorTrain()], ids=str)
 def test_exact_rows_need_to_know_their_table(sharing):
     with pytest.raises(ValueError, match=r"table 'table': .* needs num_embeddings"):

@@ -51,7 +51,7 @@ def recover(
         adapt_(ids, tables)
     lookup = _Lookup(recovery, read)
     if offsets is None:
-        return lookup.one_each(ids, weights, None)
+        return lookup.one_each(ids, weights)
     one_term = recovery.terms == 1 and not recovery.combines
     if recovery.linear and (one_term or all(row.mode != Mode.MAX for row in recovery.rows)):
         return lookup.pooled_pieces(ids, feature_of_id, tables, offsets, weights)
@@ -63,8 +63,26 @@ class _Lookup:
     recovery: Recovery
     read: Read
 
-    def one_each(self, ids: Tensor, weights: Tensor | None, feature: int | None) -> Tensor:
-        """One id of each feature (B, F), or of the one told (n, 1) -> their rows side by side."""
+    def one_each(self, ids: Tensor, weights: Tensor | None) -> Tensor:
+        """One id of each feature (B, F) -> their rows side by side."""
+        if not self._finds_repeats(ids):
+            return self._every(ids, weights, None)
+        rows = torch.cat([self.rows_of(column, f) for f, column in enumerate(ids.unbind(1))], 1)
+        return _weigh(rows, None, weights, self.recovery.rows)
+
+    def rows_of(self, ids: Tensor, feature: int) -> Tensor:
+        """Ids of one feature (n,) -> their rows (n, D)."""
+        if not self._finds_repeats(ids):
+            return self._every(ids[:, None], None, feature)
+        distinct, place = ids.unique(return_inverse=True)
+        return self._every(distinct[:, None], None, feature).index_select(0, place)
+
+    def _finds_repeats(self, ids: Tensor) -> bool:
+        """On a CPU: elsewhere one would wait for the device to count them."""
+        return self.recovery.costly and ids.device.type == "cpu" and is_plain(ids)
+
+    def _every(self, ids: Tensor, weights: Tensor | None, feature: int | None) -> Tensor:
+        """Rows of all features (B, F), or of the one told (n, 1)."""
         own = slice(None) if feature is None else slice(feature, feature + 1)
         recovery, rows = self.recovery, self.recovery.rows[own]
         pieces, factors = recovery.translate(ids, recovery.table_of_feature[own])
@@ -119,7 +137,7 @@ class _Lookup:
             first, last = own[:1].tolist() + own[-1:].tolist()
             chosen = ids[first:last]
             of_rows = None if weights is None else weights[first:last]
-            rows = self.one_each(chosen[:, None], None, f)
+            rows = self.rows_of(chosen, f)
             columns.append(_pool(rows, chosen != row.padding, own - first, of_rows, row.mode))
         return torch.cat(columns, dim=1)
 

@@ -25,7 +25,7 @@ ACTIVATIONS = {"mish": (mish, 0.4523), "relu": (relu, 0.5)}
 class Networks(Recovery):
     """Tables of the same D have their networks stacked: one product a layer for all of them."""
 
-    linear, combines = False, True
+    linear, combines, costly = False, True, True
     keys: Tensor
     deep: Tensor
 

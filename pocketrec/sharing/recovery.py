@@ -39,6 +39,8 @@ class Recovery(nn.Module):
     """Whether rows are linear in the pieces, given the ids: sums and means are then taken before `combine`."""
     combines: bool = False
     """Whether `combine` does anything."""
+    costly: bool = False
+    """Whether a row costs more than finding ids that come again in a batch, so that each is recovered once."""
 
     adapts: bool = False
     """Whether `adapt_` does anything. What is differentiated after it may have been looked up before it."""

@@ -121,7 +121,7 @@ def _factors(dim: int) -> tuple[int, int, int]:
 
 
 class _Product(Recovery):
-    splits, linear, combines = 3, False, True
+    splits, linear, combines, costly = 3, False, True, True
     second: Tensor
     third: Tensor
 
