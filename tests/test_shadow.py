@@ -8,13 +8,21 @@ import pytest
 import torch
 
 from pocketrec import (
+    Clustered,
     EmbeddingBag,
     EmbeddingBagCollection,
     Full,
+    HashedNets,
+    HashEmbeddings,
     HashingTrick,
+    HotCold,
+    LowRank,
+    MixedDimensions,
+    MultiHash,
     QuotientRemainder,
     Robe,
     Table,
+    TensorTrain,
     full_bytes,
     ops,
     optim,
@@ -29,17 +37,21 @@ def collection(sharing=None, dtype=torch.int8, **options):
     return EmbeddingBagCollection(tables, sharing or Robe(8), dtype=dtype, **budget)
 
 
-SHARINGS = (Robe(4, signed=True), HashingTrick(), QuotientRemainder("multiply"))
+SHARINGS = (
+    *(Robe(4, signed=True), Robe(4, num_hashes=2), HashedNets(), HashingTrick(), MultiHash(), HashEmbeddings()),
+    *(QuotientRemainder("add"), QuotientRemainder("multiply"), LowRank(), MixedDimensions(), TensorTrain()),
+    *(Clustered(columns=2), HotCold()),
+)
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int4])
-@pytest.mark.parametrize("sharing", SHARINGS)
+@pytest.mark.parametrize("sharing", SHARINGS, ids=str)
 def test_what_is_trained_is_what_integers_serve(sharing, dtype):
     """Bit for bit: a model must not change when its master is dropped."""
-    module = collection(sharing, dtype, init=1.0)
+    module = collection(sharing, dtype, init=1.0).eval()  # maps that learn keep still
     ids = torch.randint(0, 2000, (64, 2))
     trained, stored = module(ids).detach(), stored_bytes(module)
-    served = quantize_(copy.deepcopy(module))
+    served = quantize_(copy.deepcopy(module)).eval()
     assert served.memory.dtype == torch.int8
     assert torch.equal(served(ids), trained)
     assert stored_bytes(served) == stored

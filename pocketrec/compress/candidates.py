@@ -32,8 +32,8 @@ class Candidate:
 
     @property
     def weight(self) -> Tensor:
-        """(n, D)."""
-        return self.module.get_parameter("weight")
+        """(n, D); a tensor that is made anew at every look where it is parametrised."""
+        return self.module.weight
 
     def asked_for(self, where: Where | None) -> bool:
         """Whether it is to be swapped: at all of its places, if at one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -60,17 +60,22 @@ def _embeddings(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     counted: set[frozenset[int]] = set()
     for name, module in model.named_modules():
         if isinstance(module, (SharedTables, *_TORCH_EMBEDDINGS)):
-            weights = frozenset(id(weight) for weight in module.parameters())
+            weights = frozenset(_stored(module))
             if not weights or weights not in counted:
                 yield name or type(module).__name__, module
             counted.add(weights)
+
+
+def _stored(module: nn.Module) -> Iterable[int]:
+    """The identities of what is kept: of integers, too, which are no parameters."""
+    return module.stored() if isinstance(module, SharedTables) else map(id, module.parameters())
 
 
 def _weigh(name: str, module: nn.Module, optimizer: torch.optim.Optimizer | None) -> Weight:
     state = sum(_state_bytes(optimizer, p) for p in module.parameters())
     if isinstance(module, SharedTables):
         return Weight(name, str(module.sharing), full_bytes(module), stored_bytes(module), state)
-    weight = module.get_parameter("weight")
+    weight = module.weight
     return Weight(name, type(module).__name__, 4 * weight.numel(), weight.numel() * weight.element_size(), state)
 
 

@@ -134,13 +134,12 @@ def _alike(one: nn.Module, other: nn.Module) -> bool:
 
 
 def _tie(own: SharedTables, first: SharedTables) -> None:
-    """Let a module of other settings read the parameters of the first."""
+    """Let a module of other settings read what the first keeps."""
     if first.recovery is not None and first.recovery.adapts:
         raise UsageError(f"{first.sharing} learns a map, which an Embedding and an EmbeddingBag cannot share")
-    own.load_state_dict({name: t for name, t in first.state_dict().items() if "layout" not in name}, strict=False)
-    modules = dict(own.named_modules())
-    for name, module in first.named_modules():
-        modules[name]._parameters.update(module._parameters)
+    own._parameters.update(first._parameters)
+    if own.recovery is not None and first.recovery is not None:
+        own.recovery.tie_(first.recovery)
 
 
 def _fit(own: Embedding | EmbeddingBag, weight: Tensor, config: bool | FitConfig) -> float:

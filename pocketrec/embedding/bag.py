@@ -50,6 +50,14 @@ class _OneTable(SharedTables):
         if weight is not None:
             self._start_from(weight)
 
+    def __getattr__(self, name: str) -> Any:
+        if name == "weight":
+            raise AttributeError(
+                f"{type(self).__name__} has no weight: its rows are recovered when they are looked up. For all of them "
+                "look up torch.arange(num_embeddings); compress_(where=...) keeps an embedding as it is"
+            )
+        return super().__getattr__(name)
+
     def _start_from(self, weight: Tensor) -> None:
         """Take over torch's `_weight`, an (n, D) table, where rows have slots of their own."""
         if not self.sparse_gradients:

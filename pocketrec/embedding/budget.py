@@ -58,9 +58,10 @@ def budget_of(
     if memory_size is not None:
         return Budget(whole_number("memory_size", memory_size, at_least=1), of_slot, full)
     if memory_bytes is not None:
-        return Budget.of_bytes(whole_number("memory_bytes", memory_bytes, at_least=1), of_slot)
-    budget = Budget.of_bytes(_compressed_bytes(tables, compression), of_slot)
-    return replace(budget, full_bytes=full)
+        room: float = whole_number("memory_bytes", memory_bytes, at_least=1)
+    else:
+        room = _compressed_bytes(tables, compression)
+    return replace(Budget.of_bytes(room, of_slot), full_bytes=full)
 
 
 def check_compression(compression: Any) -> float:

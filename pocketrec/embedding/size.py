@@ -20,5 +20,9 @@ def stored_bytes(module: nn.Module) -> int:
 
 
 def full_bytes(module: nn.Module) -> int | None:
-    """Bytes of the virtual tables in float32, one row for every id; None where an open-ended table has no such size."""
-    return full_table_bytes([table for owner in owners_in(module) for table in owner.tables])
+    """Bytes of the virtual tables in float32, one row for every id; those of a tied memory are counted once.
+
+    None where an open-ended table has no such size.
+    """
+    distinct = {frozenset(owner.stored()): owner for owner in owners_in(module)}
+    return full_table_bytes([table for owner in distinct.values() for table in owner.tables])

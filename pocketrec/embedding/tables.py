@@ -18,9 +18,10 @@ from pocketrec.embedding.recover import recover
 from pocketrec.embedding.state import disagreements, pack_saved, unpack_loaded
 from pocketrec.embedding.unversioned import unversioned
 from pocketrec.errors import UsageError, whole_number
-from pocketrec.ops.checks import as_rows, check_bags, check_shapes
+from pocketrec.ops.checks import as_rows, check_bags, check_shapes, check_whole
 from pocketrec.ops.layout import Mode, to_tensor
 from pocketrec.sharing import Scheme, Table
+from pocketrec.sharing.moved import moved
 
 
 class SharedTables(nn.Module):
@@ -49,6 +50,7 @@ class SharedTables(nn.Module):
 
     is_embedding = True
     scales: Tensor | None
+    _is_sharded = False
 
     def __init__(
         self,
@@ -133,11 +135,19 @@ class SharedTables(nn.Module):
         """F."""
         return len(self.feature_names)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # FSDP2 puts its shards here; while it trains, the memory looks like any other.
+        if name == "memory" and hasattr(value, "placements"):
+            self.__dict__["_is_sharded"] = True
+        super().__setattr__(name, value)
+
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        scales = self.scales
+        scales, memory = self.scales, getattr(self, "memory", None)
         super()._apply(fn, recurse)
         if scales is not None and self.scales is not None:
-            self.scales = scales.to(self.scales.device)  # of int8, and float32 whatever `.half()` does to the rest
+            # Of integers, and float32 whatever `.half()` does to the rest; several modules may hold both.
+            self.scales = moved(scales, scales.to(self.scales.device))
+            self.memory = moved(memory, self.memory)
         return self
 
     @torch.no_grad()
@@ -170,6 +180,8 @@ class SharedTables(nn.Module):
             check_shapes(indices, offsets, weights, self.num_features)
         weights = None if weights is None else weights.contiguous()
         if self.recovery is not None:
+            for part in self._parts:  # before what lies beside it is read, which is sharded likewise
+                check_whole(getattr(self, part.parameter), part.shape)
             if weights is not None and self._parts:
                 weights = as_rows(weights, self._row_type)
             names = "\n".join(self.feature_names)
@@ -186,8 +198,15 @@ class SharedTables(nn.Module):
 
     @torch.no_grad()
     def _adapt(self, ids: Tensor, tables: Tensor) -> None:
-        if self.recovery is not None and self.scales is None:
-            self.recovery.adapt_(self.get_parameter("memory") if self._parts else None, ids, tables)
+        if self.recovery is None or not self.recovery.adapts or self.scales is not None:
+            return
+        memory = getattr(self, "memory", None)
+        if memory is not None and (self._is_sharded or not isinstance(memory, nn.Parameter)):
+            raise UsageError(
+                f"{type(self.sharing).__name__} moves rows within its memory while it trains, and FSDP's shards would "
+                "lose that: leave the embeddings out of FSDP (ignored_modules, ignored_params), or use DDP"
+            )
+        self.recovery.adapt_(memory, ids, tables)
 
     def _read_pieces(self, ids: Tensor, offsets: Tensor | None, weights: Tensor | None, feature: int | None) -> Tensor:
         (part,) = self._parts

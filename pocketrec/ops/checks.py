@@ -21,9 +21,16 @@ _SHARDED = (
 )
 
 
-def check_whole(memory: Tensor) -> None:
-    """Raise ValueError for a DTensor, of which each process holds a part; before dispatch, which would name the op."""
-    if hasattr(memory, "placements") and not torch.compiler.is_compiling():
+def check_whole(memory: Tensor, shape: tuple[int, ...] | None = None) -> None:
+    """Raise ValueError for a memory of which each process holds a part; before dispatch, which would name the op.
+
+    Such are DTensors, what FSDP has freed while views still look at it, and other shapes than the one expected.
+    """
+    if torch.compiler.is_compiling():
+        return
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    freed = distributed and memory.numel() > 0 and memory.untyped_storage().nbytes() == 0
+    if hasattr(memory, "placements") or freed or (distributed and shape is not None and memory.shape != shape):
         raise UsageError(_SHARDED)
 
 
@@ -129,7 +136,7 @@ def _check_memory(memory: Tensor, scales: Tensor | None) -> None:
             f"got {scales.dtype} of shape {tuple(scales.shape)}",
         )
     _require(memory.is_contiguous(), "the memory must be contiguous: call .contiguous() on it")
-    _require(memory.data_ptr() != 0 or memory.numel() == 0, _SHARDED)  # FSDP frees what views still look at
+    _require(memory.data_ptr() != 0 or memory.numel() == 0, _SHARDED)
 
 
 def _divides(features: int, bags: int) -> bool:

@@ -75,9 +75,10 @@ class BudgetError(UsageError):
     def __init__(self, budget: Budget, least: int, what: str) -> None:
         self.budget, self.least, self.what = budget, least, what
         reach = f" (at most {budget.reach(least):g})" if budget.reach(least) >= 1 else ""
+        bytes_ = math.ceil(budget.bytes_of(least, 0))
         super().__init__(
-            f"a memory of {max(budget.slots, 0)} slots cannot hold {what}: it takes at least {least}; "
-            f"raise memory_size or lower the compression{reach}"
+            f"a memory of {max(budget.slots, 0)} slots cannot hold {what}: it takes at least {least}, {bytes_} bytes; "
+            f"raise memory_size or memory_bytes, or lower the compression{reach}"
         )
 
 

@@ -56,7 +56,7 @@ class Networks(Recovery):
             features = [f for f, t in enumerate(tables) if self.dims[t] == int(dim)]
             if features:
                 own = [tables[f] for f in features]
-                numbers = self._encode(ids[:, features], own, next(stack.parameters()).dtype)
+                numbers = self._encode(ids[:, features], own, stack.dtype)
                 columns |= zip(features, stack(numbers, [self.place_of[t] for t in own]).unbind(0), strict=True)
         return torch.cat([columns[f] for f in range(len(tables))], 1)
 
@@ -87,6 +87,12 @@ class _Stack(nn.Module):
         layers = list(pairwise(shape))
         self.weights = nn.ParameterList(torch.empty(count, a, b) for a, b in layers)
         self.biases = nn.ParameterList(torch.empty(count, 1, b) for _, b in layers)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, which FSDP turns into tensors that are no parameters."""
+        dtype: torch.dtype = self.weights[0].dtype
+        return dtype
 
     def forward(self, numbers: Tensor, places: list[int]) -> Tensor:
         activate, _ = ACTIVATIONS[self.activation]

@@ -75,6 +75,13 @@ class Recovery(nn.Module):
         recipe = {id(getattr(self, name)) for name in (*self._constants, "features", "table_of_feature")}
         return [*self.parameters(), *(b for b in self.buffers() if id(b) not in recipe)]
 
+    def tie_(self, first: Recovery) -> None:
+        """Keep from now on what `first`, of the same recipe, keeps: the same tensors."""
+        kept, own = {id(t) for t in first.stored()}, dict(self.named_modules())
+        for name, module in first.named_modules():
+            own[name]._parameters.update(module._parameters)
+            own[name]._buffers.update({key: b for key, b in module._buffers.items() if id(b) in kept})
+
     def translate(self, ids: Tensor, tables: Tensor) -> tuple[Tensor, Tensor | None]:
         """Ids of any shape and their tables (broadcast) -> ids of pieces, shape + (S, K), and factors of that shape.
 

@@ -15,6 +15,7 @@ from pocketrec.sharing.bit_packing import read
 from pocketrec.sharing.budget import Budget
 from pocketrec.sharing.codebooks import MAX_BITS, all_levels
 from pocketrec.sharing.codes import TYPES, CodedTable, Codes, tables_of
+from pocketrec.sharing.moved import moved
 from pocketrec.sharing.recovery import Recovery
 from pocketrec.sharing.scheme import Placement, Shared
 from pocketrec.sharing.table import Table
@@ -98,6 +99,10 @@ class Coded(Recovery):
         self._coded = tables_of(codes, self.num_rows, self.dims) if len(codes.tiers) else []
         self._levels = all_levels().to(codes.packed.device)
 
+    def tie_(self, first: Recovery) -> None:
+        super().tie_(first)
+        self._prepare()
+
     def reset(self, memory: Tensor | None, bound: float) -> None:
         """Nothing to draw: the codes come later.
 
@@ -137,9 +142,7 @@ class Coded(Recovery):
         before = self.codes
         super()._apply(fn, recurse)
         for name, tensor in before._asdict().items():
-            moved = self.get_buffer(name)
-            if moved.dtype != tensor.dtype:
-                setattr(self, name, tensor.to(moved.device))
+            setattr(self, name, moved(tensor, tensor.to(self.get_buffer(name).device)))
         if self._coded:
             self._prepare()
         return self

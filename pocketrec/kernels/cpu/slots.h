@@ -25,9 +25,17 @@ template <class To, class From, class Length>
 inline void add_scaled(To* __restrict to, const From* __restrict from, Length n, To factor) {
   for (int64_t i = 0; i < n; ++i) to[i] += factor * static_cast<To>(from[i]);
 }
+template <class Length>
+inline void add_scaled(float* __restrict to, const int8_t* __restrict from, Length n, float factor, float scale) {
+  for (int64_t i = 0; i < n; ++i) to[i] += factor * (scale * static_cast<float>(from[i]));
+}
 template <class To, class From, class Length>
 inline void set_scaled(To* __restrict to, const From* __restrict from, Length n, To factor) {
   for (int64_t i = 0; i < n; ++i) to[i] = factor * static_cast<To>(from[i]);
+}
+template <class Length>
+inline void set_scaled(float* __restrict to, const int8_t* __restrict from, Length n, float factor, float scale) {
+  for (int64_t i = 0; i < n; ++i) to[i] = factor * (scale * static_cast<float>(from[i]));
 }
 
 template <class T>
@@ -52,10 +60,16 @@ struct Memory {
   // to[i] = (kSet) or += (not kSet) factor * what slot + i is worth, for n slots.
   template <bool kSet, class Length>
   void accumulate(int64_t slot, Length n, SumOf<T> factor, SumOf<T>* to) const {
-    for_each_scale(slot, n, [&](int64_t i, auto length, SumOf<T> scale) {
-      if constexpr (kSet) set_scaled(to + i, slots + slot + i, length, factor * scale);
-      else add_scaled(to + i, slots + slot + i, length, factor * scale);
-    });
+    if constexpr (std::is_same_v<T, int8_t>) {
+      // What the slot is worth first, then the factor: as it is trained, to the last bit.
+      for_each_scale(slot, n, [&](int64_t i, auto length, float scale) {
+        if constexpr (kSet) set_scaled(to + i, slots + slot + i, length, factor, scale);
+        else add_scaled(to + i, slots + slot + i, length, factor, scale);
+      });
+    } else {
+      if constexpr (kSet) set_scaled(to, slots + slot, n, factor);
+      else add_scaled(to, slots + slot, n, factor);
+    }
   }
 
   // Calls body(i, value) for the n slots from `slot` on.
