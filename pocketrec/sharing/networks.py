@@ -12,6 +12,7 @@ from torch.nn.functional import mish, relu
 
 from pocketrec import hashing, ops
 from pocketrec.ops import FeatureLayout, Rule
+from pocketrec.ops.checks import check_whole
 from pocketrec.ops.layout import to_tensor
 from pocketrec.sharing.recovery import Recovery
 from pocketrec.sharing.table import Table
@@ -85,6 +86,7 @@ class _Stack(nn.Module):
         super().__init__()
         self.count, self.activation = count, activation
         layers = list(pairwise(shape))
+        self.shape = (count, *layers[0])
         self.weights = nn.ParameterList(torch.empty(count, a, b) for a, b in layers)
         self.biases = nn.ParameterList(torch.empty(count, 1, b) for _, b in layers)
 
@@ -95,6 +97,7 @@ class _Stack(nn.Module):
         return dtype
 
     def forward(self, numbers: Tensor, places: list[int]) -> Tensor:
+        check_whole(self.weights[0], self.shape)
         activate, _ = ACTIVATIONS[self.activation]
         chosen = None if places == list(range(self.count)) else torch.tensor(places, device=numbers.device)
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
