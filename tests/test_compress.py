@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import pickle
 import weakref
 
 import pytest
@@ -22,7 +23,10 @@ from pocketrec import (
     TransformCoding,
     compress_,
     fit_,
+    full_bytes,
     memory_report,
+    quantize_,
+    stored_bytes,
 )
 from pocketrec.ops.layout import from_tensor
 from pocketrec.ops.reference import slots_and_signs
@@ -240,6 +244,44 @@ def test_embeddings_of_one_weight_share_a_memory():
                 parameter -= parameter.grad
         assert torch.equal(own["encoder"](ids), own["decoder"](ids))
         torch.testing.assert_close(own.double()["bag"](ids[:, None]), own["encoder"](ids))
+
+
+@pytest.mark.parametrize("sharing", [Robe(8), LowRank(), TransformCoding()], ids=str)
+def test_what_tied_embeddings_keep_is_kept_once_whatever_becomes_of_it(sharing):
+    """Buffers, which PyTorch moves one module at a time: codes, and memories in integers."""
+    model = nn.ModuleDict({"one": nn.Embedding(500, 16), "bag": nn.EmbeddingBag(500, 16, mode="sum")})
+    model["bag"].weight = model["one"].weight
+    compress_(model, sharing, compression=5, fit=True)
+    assert stored_bytes(model) == memory_report(model).total.stored_bytes <= 500 * 16 * 4 / 5
+    assert full_bytes(model) == 500 * 16 * 4
+    if not isinstance(sharing, TransformCoding):
+        quantize_(model)
+        assert memory_report(model).total.stored_bytes == stored_bytes(model)
+    stored, expected = stored_bytes(model), model["one"](torch.arange(9))
+    projection = sum(p.numel() * p.element_size() for p in model.parameters())  # of low rank, which stays in floats
+    for own in (copy.deepcopy(model), copy.deepcopy(model).double(), pickle.loads(pickle.dumps(model))):
+        assert stored_bytes(own) <= stored + projection
+        torch.testing.assert_close(own["bag"](torch.arange(9)[:, None]).float(), expected)
+    if hasattr(model["one"], "memory"):
+        model.to("meta")
+        assert model["one"].memory is model["bag"].memory
+
+
+@pytest.mark.parametrize("norm", [nn.utils.parametrizations.weight_norm, nn.utils.weight_norm])
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_an_embedding_whose_weight_is_computed_is_kept_and_weighed(norm):
+    model = nn.ModuleDict({"normed": norm(nn.Embedding(500, 8)), "plain": nn.Embedding(500, 8)})
+    assert memory_report(model).total.full_bytes == 2 * 500 * 8 * 4
+    report = compress_(model, compression=10)
+    assert report.swapped == ("plain",)
+    assert "normed" in report.kept
+
+
+def test_what_asks_a_memory_for_its_weight_is_told_what_to_do():
+    """As `x @ embedding.weight.T` does, of which `compress_` cannot know."""
+    module = pocketrec.Embedding(500, 8, compression=10)
+    with pytest.raises(AttributeError, match=r"Embedding has no weight.*torch.arange\(num_embeddings\)"):
+        _ = module.weight
 
 
 def test_embeddings_of_one_weight_that_cannot_share_a_memory_are_kept():
