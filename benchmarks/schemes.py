@@ -28,7 +28,7 @@ from rows import Row, Setting
 from timing import Task, in_turns
 from torch import Tensor
 
-from pocketrec import EmbeddingBagCollection, MultiHash, Robe, Table
+from pocketrec import EmbeddingBagCollection, MultiHash, QuotientRemainder, Robe, Table
 from pocketrec.errors import UsageError
 from pocketrec.ops.layout import from_tensor
 from pocketrec.sharing import SCHEMES
@@ -41,6 +41,8 @@ VARIANTS: dict[str, Any] = {
     "robe chunk_size=32 num_hashes=4": lambda: Robe(32, num_hashes=4),
     "multi-hash num_hashes=4": lambda: MultiHash(4),
     "multi-hash operation=concat": lambda: MultiHash(operation="concat"),
+    "qr operation=add": lambda: QuotientRemainder("add"),
+    "qr operation=concat": lambda: QuotientRemainder("concat"),
 }
 MEASURED = SCHEMES | VARIANTS
 _SECONDS = 10.0

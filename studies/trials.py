@@ -154,7 +154,8 @@ def _trained(settings: Mapping[str, Any], log: Any, config: Any, folder: Path) -
     if not settings.get("encode"):
         return trained
     compression = settings["compression"]
-    return encode_run(log, folder / "run", folder / "encoded", compression=compression, progress=False)
+    encoded = encode_run(log, folder / "run", folder / "encoded", compression=compression, progress=False)
+    return encoded | {"seconds": trained["seconds"] + encoded["seconds"]}
 
 
 def _end(error: UsageError, log: Any, config: Any) -> float:

@@ -102,6 +102,12 @@ COMBINED: tuple[Method, ...] = (
         {"sharing": "full", "ids": "ranked", "encode": True},
         widths=(64,),
     ),
+    Method(
+        "transform coding, no titles",
+        COMBINATION,
+        {"sharing": "full", "ids": "ranked", "encode": True, "without": ["cat_1", "cat_2"]},
+        widths=(64,),
+    ),
 )
 VARIANTS: tuple[Method, ...] = (
     _method("deep hash", COMPUTED, "dhe"),

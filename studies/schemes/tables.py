@@ -7,6 +7,7 @@ A number is the mean over seeds, with the standard deviation of a seed. Cells th
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -150,7 +151,7 @@ def _draw_family(axes: Any, family: str, ready: Sequence[Line], full: float) -> 
     for line in ready:
         axes.plot(*_points(line), color="0.87", linewidth=1, zorder=1, marker="." if _is_point(line) else None)
     members = [m for m in cells.EVERY if m.family == family]
-    looks = dict(zip(members, zip(COLOURS, "osD^", strict=True), strict=False))
+    looks = dict(zip(members, zip((*COLOURS, "black"), "osD^v", strict=True), strict=False))
     own = [line for line in ready if line.method in looks]
     for line in own:
         colour, marker = looks[line.method]
@@ -169,10 +170,10 @@ def _draw_family(axes: Any, family: str, ready: Sequence[Line], full: float) -> 
 def _apart(lines_of: Sequence[tuple[list[float], list[float]]], limits: tuple[float, float]) -> list[float]:
     """Heights for labels beside the ends of lines, moved up where they would lie on the one below."""
     heights = [ys[-1] for _, ys in lines_of]
-    least = (limits[1] - limits[0]) / 16
+    least = (limits[1] - limits[0]) / 14
     placed: dict[float, float] = {}
     for i in sorted(range(len(heights)), key=heights.__getitem__):
-        x = round(lines_of[i][0][-1])
+        x = min(COMPRESSIONS, key=lambda c: abs(math.log(lines_of[i][0][-1] / c)))
         heights[i] = placed[x] = max(heights[i], placed.get(x, 0) + least)
     return heights
 
