@@ -75,6 +75,7 @@ def _weigh(name: str, module: nn.Module, optimizer: torch.optim.Optimizer | None
     state = sum(_state_bytes(optimizer, p) for p in module.parameters())
     if isinstance(module, SharedTables):
         return Weight(name, str(module.sharing), full_bytes(module), stored_bytes(module), state)
+    assert isinstance(module, _TORCH_EMBEDDINGS)
     weight = module.weight
     return Weight(name, type(module).__name__, 4 * weight.numel(), weight.numel() * weight.element_size(), state)
 

@@ -49,6 +49,7 @@ class SharedTables(nn.Module):
     """
 
     is_embedding = True
+    memory: Tensor
     scales: Tensor | None
     _is_sharded = False
 
@@ -142,9 +143,10 @@ class SharedTables(nn.Module):
         super().__setattr__(name, value)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        scales, memory = self.scales, getattr(self, "memory", None)
+        held = (self.memory, self.scales) if self.scales is not None else None
         super()._apply(fn, recurse)
-        if scales is not None and self.scales is not None:
+        if held is not None and self.scales is not None:
+            memory, scales = held
             # Of integers, and float32 whatever `.half()` does to the rest; several modules may hold both.
             self.scales = moved(scales, scales.to(self.scales.device))
             self.memory = moved(memory, self.memory)

@@ -54,6 +54,7 @@ class Networks(Recovery):
         assert ids is not None
         columns = dict(enumerate(pieces.split([self.widths[t] for t in tables], 1))) if self.splits else {}
         for dim, stack in self.networks.items():
+            assert isinstance(stack, _Stack)
             features = [f for f, t in enumerate(tables) if self.dims[t] == int(dim)]
             if features:
                 own = [tables[f] for f in features]
