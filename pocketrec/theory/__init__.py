@@ -1,4 +1,4 @@
-"""What can be known before training (floor 5): bounds, variances, loads, collisions. docs/theory.md puts them side by side.
+"""What can be known before training (floor 5): bounds, variances, loads, collisions. Side by side in docs/theory.md.
 
 NumPy and arithmetic only. Docstrings say whose each statement is: *paper* (the abstract of arXiv 2207.10731, all of it
 that was at hand), *others* (with the reference), *derived* (here, tested by simulation in tests/test_theory.py).
@@ -13,11 +13,13 @@ from pocketrec.theory.approximation import (
     slots_for_norms,
     slots_for_one_entry,
 )
-from pocketrec.theory.collisions import collision_mass, interference, own_share
+from pocketrec.theory.collisions import collision_mass
 from pocketrec.theory.iterations import largest_stable_step_ratio, readout_inflation, retuned_inflation
 from pocketrec.theory.loads import LoadDistribution, expected_largest_load, load_bounds, load_distribution
 from pocketrec.theory.profile import FrequencyProfile
 from pocketrec.theory.recovery import expected_occupied_slots, least_squares_error, sketch_error
+from pocketrec.theory.traffic import interference, own_share
+from pocketrec.theory.twins import identical_share
 from pocketrec.theory.variance import inner_product_bias, inner_product_variance, relative_error
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "epsilon_reached",
     "expected_largest_load",
     "expected_occupied_slots",
+    "identical_share",
     "inner_product_bias",
     "inner_product_variance",
     "interference",

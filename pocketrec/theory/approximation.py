@@ -37,7 +37,7 @@ def slots_for_norms(tables: Tables, epsilon: float, delta: float = 0.05) -> int:
 def slots_for_inner_products(tables: Tables, epsilon: float, delta: float = 0.05) -> int:
     """Slots with which every entry, and every inner product of two columns of a table, is right within epsilon |x||y|.
 
-    *Additive* error; all of them at once with probability 1 - delta. For an entry, |x| is its column's norm and |y| = 1.
+    *Additive* error; all of them at once with probability 1 - delta. For an entry, |x| is its column's norm, |y| = 1.
     k = 2 ln(4 P / delta) / (epsilon^2/2 - epsilon^3/3) for P = sum of n D + D(D+1)/2 inner products.
     *Others*: Achlioptas 2003 as in `slots_for_norms`, for x/|x| + y/|y| and x/|x| - y/|y| (polarisation).
     Reading one entry back takes k reads: this is what *some* memory of that size can do, not what ROBE does.

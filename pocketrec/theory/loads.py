@@ -84,12 +84,12 @@ def expected_largest_load(elements: int, slots: int) -> float:
     """The expected load of the fullest slot: sum over k of 1 - P(load <= k)^M.
 
     *Others*: balls in bins (Raab & Steger, RANDOM 1998, for its growth). The loads are taken as independent; they are
-    negatively associated (Joag-Dev & Proschan 1983), so this is a lower estimate, hardly below. For chunks of Z it is
-    an upper one, as neighbours agree.
+    negatively associated (Joag-Dev & Proschan 1983), so this is a lower estimate, but hardly below. Where chunks are
+    long it is above, as neighbours agree.
     """
     load = load_distribution(elements, slots)
     exceeded = -np.expm1(slots * np.log1p(-np.minimum(load.above, 1 - 1e-16)))
-    return float(load.window[0][0] + exceeded.sum())
+    return max(float(load.window[0][0] + exceeded.sum()), float(-(-elements // slots)))
 
 
 def load_bounds(elements: int, slots: int, delta: float = 0.05) -> tuple[int, int]:

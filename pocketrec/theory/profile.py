@@ -47,10 +47,10 @@ class FrequencyProfile:
 
     @classmethod
     def zipf(cls, num_embeddings: int, exponent: float, lookups: int) -> FrequencyProfile:
-        """What to expect of `lookups` draws of ids whose rank r has probability ~ r ** -exponent, r up to num_embeddings.
+        """What to expect of `lookups` draws of ids whose rank r <= `num_embeddings` has probability ~ r ** -exponent.
 
-        Probabilities are integrals over [r, r+1), as in `pocketrec synth`. Expected numbers of ids are rounded, so
-        that `lookups` is met within about a percent where there are thousands, a few where there are few. Cheap whatever the number of rows.
+        Probabilities are integrals over [r, r+1), as in `pocketrec synth`. Numbers of ids are expectations in whole
+        ids, so that `lookups` is met within a percent, or a few lookups. Cheap whatever the number of rows.
 
         Raises:
             UsageError: fewer than one row or lookup, an exponent outside [0, 5].
@@ -59,7 +59,7 @@ class FrequencyProfile:
         number = whole_number("lookups", lookups, at_least=1)
         ids, means = _expected_counts(rows, real_number("exponent", exponent, "[0, 5]"), number)
         often = means > _FEW
-        few, few_ids = _spread(ids[~often], means[~often])
+        few, few_ids = _spread(ids[~often], means[~often].clip(1e-300))
         counts = np.concatenate([few, np.rint(means[often])]).astype(np.int64)
         every = np.concatenate([few_ids, ids[often]]).astype(np.int64)
         if not every.any():

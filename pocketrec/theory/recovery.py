@@ -1,7 +1,7 @@
 """How much of a table that exists survives in a memory: read back from a sketch, or fitted as well as can be.
 
-Both for elements that are independent, of mean 0 and equal variance: a table without structure. Errors are relative: the
-root of the expected squared error / that of the table. They are why a shared memory is *trained*, not fitted.
+Both for elements that are independent, of mean 0 and equal variance: a table without structure. Errors are relative:
+the root of the expected squared error over that of the table. They are why a shared memory is *trained*, not fitted.
 """
 
 from __future__ import annotations
