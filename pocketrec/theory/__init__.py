@@ -18,13 +18,14 @@ from pocketrec.theory.iterations import largest_stable_step_ratio, readout_infla
 from pocketrec.theory.loads import LoadDistribution, expected_largest_load, load_bounds, load_distribution
 from pocketrec.theory.profile import FrequencyProfile
 from pocketrec.theory.recovery import expected_occupied_slots, least_squares_error, sketch_error
-from pocketrec.theory.traffic import interference, own_share
+from pocketrec.theory.traffic import active_load, interference, own_share
 from pocketrec.theory.twins import identical_share
 from pocketrec.theory.variance import inner_product_bias, inner_product_variance, relative_error
 
 __all__ = [
     "FrequencyProfile",
     "LoadDistribution",
+    "active_load",
     "collision_mass",
     "epsilon_reached",
     "expected_largest_load",

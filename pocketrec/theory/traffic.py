@@ -73,6 +73,24 @@ def own_share(profiles: Profiles, slots: int, embedding_dim: int | Sequence[int]
     return shares
 
 
+def active_load(profiles: Profiles, slots: int, embedding_dim: int | Sequence[int], batch_size: int) -> float:
+    """How many elements of rows looked up in one batch a slot serves, on average: the load of one step of SGD.
+
+    (sum over ids, of every table, of D (1 - (1 - p)^B)) / M, for ids drawn B times a table with probability p = their
+    share of its lookups; an id counts once a batch. Far below N/M where few ids take most lookups.
+
+    Raises:
+        UsageError: no table; widths that are not one a table; a batch or memory of less than 1.
+    """
+    dims = widths(profiles, embedding_dim)
+    number = whole_number("batch_size", batch_size, at_least=1)
+    active = 0.0
+    for profile, dim in zip(profiles, dims, strict=True):
+        share = np.minimum(profile.counts / profile.lookups, 1 - 1e-16)
+        active += dim * float(profile.ids @ -np.expm1(number * np.log1p(-share)))
+    return active / whole_number("slots", slots, at_least=1)
+
+
 def _log_missed(exponents: np.ndarray, dim: int, chunk: int, slots: int) -> np.ndarray:
     """log E exp(-exponent, as often as a row of that width reads one given slot)."""
     reads = -np.expm1(-exponents)

@@ -59,6 +59,7 @@ def test_epsilon_and_delta_lie_between_0_and_1(bound, value):
         (lambda: theory.interference([PROFILE], 10, [4, 4]), "one number or one a table, got 2 for 1 tables"),
         (lambda: theory.interference([PROFILE], 0, 4), "slots must be at least 1, got 0"),
         (lambda: theory.own_share([PROFILE], 4, 8, 4), "slots must be at least 5, got 4"),
+        (lambda: theory.active_load([PROFILE], 4, 8, 0), "batch_size must be at least 1, got 0"),
         (lambda: theory.identical_share(5, 3, 4, 4, align=4), "slots must be at least 4, got 3"),
     ],
 )

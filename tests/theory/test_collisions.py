@@ -7,7 +7,7 @@ import pytest
 from draws import agrees, places, repeated
 
 from pocketrec import Robe
-from pocketrec.theory import FrequencyProfile, collision_mass, identical_share, interference, own_share
+from pocketrec.theory import FrequencyProfile, active_load, collision_mass, identical_share, interference, own_share
 
 DIMS = [6, 4]
 COUNTS = [np.array([50, 20, 9, 4, 4, 1, 1, 1]), np.array([300, 2, 1])]
@@ -39,7 +39,7 @@ def measured_mass(tables: list[np.ndarray], chunk: int) -> np.ndarray:
 @pytest.mark.parametrize("slots", [128, 512])
 def test_collision_mass(slots, chunk, align):
     scheme = Robe(chunk, align=align)
-    found = np.array([measured_mass(owners(slots, scheme, draw), chunk) for draw in range(400)])
+    found = np.array([measured_mass(owners(slots, scheme, draw), chunk) for draw in range(250)])
     expected = collision_mass(PROFILES, slots, DIMS, chunk, align=align)
     assert agrees(found[:, 0], expected[0])
     assert agrees(found[:, 1], expected[1])
@@ -65,7 +65,7 @@ def foreign(tables: list[np.ndarray], slots: int) -> list[np.ndarray]:
 @pytest.mark.parametrize(("chunk", "align"), [(1, 1), (4, 1), (2, 2)])
 @pytest.mark.parametrize("slots", [16, 128])
 def test_interference_and_own_share(slots, chunk, align):
-    draws = [foreign(owners(slots, Robe(chunk, align=align), draw), slots) for draw in range(500)]
+    draws = [foreign(owners(slots, Robe(chunk, align=align), draw), slots) for draw in range(250)]
     for number, counts in enumerate(COUNTS):
         found = np.array([draw[number] for draw in draws])
         own = counts[:, None].astype(float)
@@ -73,6 +73,17 @@ def test_interference_and_own_share(slots, chunk, align):
         assert agrees(disturbed, interference(PROFILES, slots, DIMS)[number])
         shares = (own * own / (own + found)).sum((1, 2)) / counts.sum() / DIMS[number]
         assert agrees(shares, own_share(PROFILES, slots, DIMS, chunk)[number])
+
+
+def test_the_load_of_a_batch():
+    """Two tables of 8 and 3 ids, batches of 5."""
+    rng, at = np.random.default_rng(0), owners(32, Robe(2), 0)
+    found = []
+    for _ in range(500):
+        rows = [np.unique(rng.choice(len(c), 5, p=c / c.sum())) for c in COUNTS]
+        found.append(sum(table[ids].size for table, ids in zip(at, rows, strict=True)) / 32)
+    assert agrees(np.array(found), active_load(PROFILES, 32, DIMS, 5))
+    assert active_load(PROFILES, 32, DIMS, 10**9) == pytest.approx((8 * 6 + 3 * 4) / 32)
 
 
 @pytest.mark.parametrize("slots", [64, 4096])
