@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over a pipe by the DevTools protocol: shows a page at a width, measures it, photographs it.
+"""A headless Chromium, driven over a pipe by the DevTools protocol: shows a page, measures it, photographs it.
 
 A pipe needs no port, no driver and no package; and a window cannot be made as narrow as a phone, but a device can.
 """

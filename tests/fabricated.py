@@ -94,10 +94,8 @@ def _run(
     if cell.error:
         return {**row, "error": cell.error}
     test = cell.auc - worse + SEED_EFFECT[seed % 3] + cell.noise * NOISE[seed % 3]
-    curve = [
-        (step, test + 0.0016 - 0.12 * (math.exp(-step / cell.pace) - math.exp(-STEPS[-1] / cell.pace)))
-        for step in STEPS
-    ]
+    left = [0.12 * (math.exp(-step / cell.pace) - math.exp(-STEPS[-1] / cell.pace)) for step in STEPS]
+    curve = [(step, test + 0.0016 - lost) for step, lost in zip(STEPS, left, strict=True)]
     run = f"{cell.scheme}-{cell.compression:g}-{rate:g}-{seed}"  # the first final is the tuning run that was picked
     _write(folder / "runs" / run / "history.csv", [{"step": s, "validation_auc": f"{a:.6f}"} for s, a in curve])
     stored = int(FULL_BYTES / cell.compression)

@@ -134,7 +134,7 @@ def _mixed(evidence: Evidence) -> Iterator[str]:
     if len(data := {row["data"] for row in evidence.study.rows}) > 1:
         yield f"The runs read {len(data)} different logs ({', '.join(sorted(data))}): they do not compare."
     if any(row["commit"].endswith("+") for row in evidence.study.rows):
-        yield "Some runs were made by code that differs from its commit (marked +): the commit alone does not repeat them."
+        yield "Some runs were made by code that differs from its commit (marked +), which alone does not repeat them."
 
 
 def _budget(evidence: Evidence) -> Iterator[str]:
@@ -159,8 +159,9 @@ def _paper(evidence: Evidence) -> Iterator[str]:
     most = max(evidence.compressions)
     less = f", and this study ends at {times(most)}" if most < paper.COMPRESSION else ""
     yield (
-        f"The paper's {times(paper.INFLATION)} more iterations and {times(paper.SPEED_UP)} faster steps are for Criteo-TB "
-        f"at {times(paper.COMPRESSION)} on its authors' machines{less}: these numbers neither confirm nor refute them."
+        f"The paper's {times(paper.INFLATION)} more iterations and {times(paper.SPEED_UP)} faster steps are for "
+        f"Criteo-TB at {times(paper.COMPRESSION)} on its authors' machines{less}: these numbers neither confirm nor "
+        "refute them."
     )
 
 

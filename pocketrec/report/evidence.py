@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,6 @@ from pocketrec.report.looks import Look, looks, name_of
 from pocketrec.report.words import listed, times
 from pocketrec.study import FULL, Cell, Curve, Reached, Study, Summary
 from pocketrec.study.cell import cell_of
-from pocketrec.study.rows import Row
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,13 @@ class Evidence:
 
     @cached_property
     def unfinished(self) -> list[tuple[Cell, int, int]]:
-        """(cell, final runs made, final runs asked for) of those that `study.toml` asks for and that are still to come."""
+        """(cell, final runs made, asked for) of those that `study.toml` asks for and that are still to come."""
         told = self.study.settings
+        wanted = [Cell(word, float(x)) for x in told.get("compressions", ()) for word in told.get("schemes", ())]
+        made = Counter(cell_of(row) for row in self.study.rows if row["phase"] == "final")
+        failed = {s.cell for s in self.summaries if s.error}
         seeds = int(told.get("seeds", 0))
-        wanted = [Cell(scheme, float(x)) for x in told.get("compressions", ()) for scheme in told.get("schemes", ())]
-        made = {
-            s.cell: (sum(row["phase"] == "final" for row in self._rows_of(s.cell)), s.error) for s in self.summaries
-        }
-        found = [(cell, *made.get(cell, (0, ""))) for cell in [FULL, *wanted]]
-        return [(cell, done, seeds) for cell, done, error in found if done < seeds and not error]
-
-    def _rows_of(self, cell: Cell) -> list[Row]:
-        return [row for row in self.study.rows if cell_of(row) == cell]
+        return [(cell, made[cell], seeds) for cell in [FULL, *wanted] if made[cell] < seeds and cell not in failed]
 
     @property
     def synthetic(self) -> bool:

@@ -11,8 +11,8 @@ from pocketrec.report.tables import Table
 
 _COLUMNS = ("date", "commit", "machine", "benchmark", "shape", "backend", "unit", "min", "median", "max")
 CAPTION = (
-    "Time of a DLRM step with a shared memory divided by that with full tables, taken turn by turn in one process: below "
-    "1, the shared memory is faster. Drawn ids and untrained models: these rows say nothing about quality."
+    "Time of a DLRM step with a shared memory divided by that with full tables, taken turn by turn in one process: "
+    "below 1, the shared memory is faster. Random ids, untrained models: these rows say nothing about quality."
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import PurePath
 
 import pocketrec
 from pocketrec.report import paper
@@ -23,7 +24,8 @@ GLOSSARY = (
     ("total-time ratio", "Inflation / step speed-up: below 1, the small model also trains sooner."),
     (
         "paper",
-        f"Desai and Shrivastava, arXiv 2207.10731: {paper.INFLATION}x the iterations, steps {paper.SPEED_UP}x faster.",
+        f"Desai and Shrivastava, arXiv 2207.10731: at {paper.COMPRESSION:,}x, {paper.INFLATION}x the iterations and "
+        f"steps {paper.SPEED_UP}x faster, on Criteo-TB.",
     ),
 )
 
@@ -37,7 +39,7 @@ def page(evidence: Evidence, pictures: Sequence[tuple[Picture, str]], gpu: Table
     return environment.from_string(room.joinpath("page.html").read_text(encoding="utf-8")).render(
         version=pocketrec.__version__,
         css=room.joinpath("page.css").read_text(encoding="utf-8"),
-        title=f"Is the smaller model worth it? {_name(evidence)}",
+        title=f"{_name(evidence)}: is the smaller model worth it?",
         subtitle=_subtitle(evidence),
         verdict=verdict(evidence),
         in_numbers=in_numbers(evidence),
@@ -69,7 +71,7 @@ def _dates(evidence: Evidence) -> str:
 def _provenance(evidence: Evidence) -> list[tuple[str, str]]:
     """What was run on what, when, at which version and machine."""
     told = [
-        ("log", _values(evidence, "data")),
+        ("log", _log(evidence)),
         ("model and preset", f"{_values(evidence, 'model')}, {_values(evidence, 'preset')}"),
         ("when", _dates(evidence)),
         ("pocketrec", f"{_values(evidence, 'version')}, commit {_values(evidence, 'commit')}"),
@@ -81,10 +83,17 @@ def _provenance(evidence: Evidence) -> list[tuple[str, str]]:
     return told
 
 
+def _log(evidence: Evidence) -> str:
+    """The end of its path, which says no more of a machine than its user meant to, and its fingerprint."""
+    name = "/".join(PurePath(str(evidence.study.settings.get("data", ""))).parts[-2:])
+    fingerprint = f"fingerprint {_values(evidence, 'data')}"
+    return f"{name}, {fingerprint}" if name else fingerprint
+
+
 def _timing(evidence: Evidence) -> str:
     found = dict.fromkeys(
-        f"{row['machine']}, {row['threads']} threads, batches of {row['batch_size']}, {row['rounds']} turns"
-        + (f", {row['conditions']}" if row["conditions"] else "")
+        f"{row['machine']}, {count(int(row['threads']), 'thread')}, batches of {row['batch_size']}, "
+        f"{row['rounds']} turns{', ' if row['conditions'] else ''}{row['conditions']}"
         for row in evidence.study.timing
     )
     return "; ".join(found)

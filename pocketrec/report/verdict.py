@@ -67,13 +67,13 @@ def _time(evidence: Evidence) -> Iterator[str]:
     if evidence.full is None or not evidence.measured:
         return
     for target in evidence.study.targets:
-        found = {s.cell: scales(evidence, s, target) for s in evidence.measured}
-        yield _scales_told(
-            evidence, target, {kind: [s for s in evidence.measured if found[s.cell] is kind] for kind in Scales}
-        )
+        found: dict[Scales, list[Summary]] = {kind: [] for kind in Scales}
+        for s in evidence.measured:
+            found[scales(evidence, s, target)].append(s)
+        yield _scales_told(target, found)
 
 
-def _scales_told(evidence: Evidence, target: Target, found: dict[Scales, list[Summary]]) -> str:
+def _scales_told(target: Target, found: dict[Scales, list[Summary]]) -> str:
     aim = capital(near(target))
     if found[Scales.UNKNOWN] and not any(found[kind] for kind in (Scales.SOONER, Scales.LATER, Scales.LEVEL)):
         untimed = any(s.step_ratio is None for s in found[Scales.UNKNOWN])

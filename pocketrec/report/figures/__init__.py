@@ -11,8 +11,8 @@ def pictures(evidence: Evidence) -> list[Picture]:
     """In the order of the page; one that cannot be drawn says why."""
     return [
         quality.picture(evidence),
-        cost.iterations(evidence),
         cost.step_speed_up(evidence),
+        cost.iterations(evidence),
         cost.total_time(evidence),
         curves.picture(evidence),
         features.picture(evidence),

@@ -17,16 +17,16 @@ PANEL = 2.4
 """Inches that each further target adds."""
 MISSING_TARGET = "neither a compressed model nor full tables have reached a target yet"
 ITERATIONS = (
-    "Optimiser steps until validation AUC first reaches the target, divided by those of full tables: median over seeds, "
-    "with the range over seeds. Hollow: most seeds never got there. " + paper.MARK
+    "Optimiser steps until validation AUC first reaches the target, divided by those of full tables: median over "
+    f"seeds, with the range over seeds. Hollow: most seeds never got there. {paper.MARK}"
 )
 STEP = (
-    "Time of a training step of full tables divided by the compressed model's, measured in turns. Above 1 the small model "
-    "steps faster. " + paper.MARK
+    "Time of a training step of full tables divided by the compressed model's, measured in turns. Above 1 the small "
+    f"model steps faster. {paper.MARK}"
 )
 TOTAL = (
-    "Iteration inflation divided by step speed-up: time to the target against that of full tables. Below 1, in grey, the "
-    "small model trains sooner too. Hollow: most seeds never got there. "
+    "Iteration inflation divided by step speed-up: time to the target against that of full tables. Below 1, in grey, "
+    "the small model trains sooner too. Hollow: most seeds never got there. "
     f"{paper.MARK[:-1]}: {paper.INFLATION} / {paper.SPEED_UP}."
 )
 Lines = Mapping[str, Line]

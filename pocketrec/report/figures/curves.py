@@ -15,8 +15,8 @@ from pocketrec.study import Curve, Summary
 
 TITLE = "How they learn"
 CAPTION = (
-    "Validation AUC at each evaluation: mean over seeds, with the range over seeds in light. Black: full tables, the same "
-    "in each panel. A curve ends where the first of its seeds stopped."
+    "Validation AUC at each evaluation: mean over seeds, with the range over seeds in light. Black: full tables, the "
+    "same in each panel. A curve ends where the first of its seeds stopped."
 )
 PANEL, MARGIN = 1.9, 1.0  # inches
 FULL_LOOK = Look(FULL_COLOUR, "", "-")
@@ -30,10 +30,8 @@ def picture(evidence: Evidence) -> Picture:
     cells = [*([evidence.full] if evidence.full else []), *shown]
     told = "; ".join(f"{label(s.cell)} from {_told(evidence.curves_of(s))}" for s in cells if evidence.curves_of(s))
     compressions = sorted({s.cell.compression for s in shown})
-    height = MARGIN + PANEL * len(compressions)
-    return Picture(
-        "curves", TITLE, CAPTION, f"Mean validation AUC: {told}.", partial(_draw, evidence, compressions), height
-    )
+    draw, height = partial(_draw, evidence, compressions), MARGIN + PANEL * len(compressions)
+    return Picture("curves", TITLE, CAPTION, f"Mean validation AUC: {told}.", draw, height)
 
 
 def mean_curve(curves: Sequence[Curve]) -> list[tuple[int, float, float, float]]:
@@ -45,10 +43,10 @@ def mean_curve(curves: Sequence[Curve]) -> list[tuple[int, float, float, float]]
 
 
 def _told(curves: Sequence[Curve]) -> str:
-    curve = mean_curve(curves)
-    return (
-        f"{curve[0][2]:.4f} after {curve[0][0]:,} steps to {curve[-1][2]:.4f} after {curve[-1][0]:,}" if curve else ""
-    )
+    if not (curve := mean_curve(curves)):
+        return "evaluations at different steps"
+    (first, _, start, _), (last, _, end, _) = curve[0], curve[-1]
+    return f"{start:.4f} after {first:,} steps to {end:.4f} after {last:,}"
 
 
 def _draw(evidence: Evidence, compressions: Sequence[float], figure: Any) -> None:

@@ -16,8 +16,8 @@ from pocketrec.study import FULL, Cell
 TITLE = "Which feature suffers most"
 CAPTION = (
     "Permutation importance that sharing took from a feature: how much validation AUC falls when its ids are shuffled "
-    "among the rows, in full tables minus in the compressed model. Darker is more compressed. One seed: it shows an order, "
-    "not a difference between two bars."
+    "among the rows, in full tables minus in the compressed model. Darker is more compressed. One seed: an order, "
+    "no more."
 )
 MOST, BAR, GAP, MARGIN = 8, 0.1, 0.1, 0.6
 SHADES = (0.35, 1.0)
@@ -37,9 +37,8 @@ def picture(evidence: Evidence) -> Picture:
     height = MARGIN + len(schemes) * (0.35 + GAP * len(shown)) + BAR * bars
     number = len({feature for cell_lost in lost.values() for feature in cell_lost})
     caption = CAPTION if len(shown) == number else f"{CAPTION} The {len(shown)} of {number} features that lose most."
-    return Picture(
-        "features", TITLE, caption, f"Most is lost by, {told}.", partial(_draw, evidence, lost, shown), height
-    )
+    draw = partial(_draw, evidence, lost, shown)
+    return Picture("features", TITLE, caption, f"Importance lost, the most first: {told}.", draw, height)
 
 
 def lost_by_cell(evidence: Evidence) -> Lost:

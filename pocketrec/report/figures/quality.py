@@ -14,7 +14,8 @@ from pocketrec.study import Summary
 TITLE = "How small before quality drops"
 CAPTION = (
     "Test AUC against what the embeddings store: mean over seeds, with its 95 % interval (Student's t). "
-    "Black: full tables, with theirs in grey. Left is smaller, up is better."
+    "Black: full tables, with theirs in grey. Left is smaller, up is better. Differences paired by seed, as in the "
+    "verdict, are surer than these intervals look."
 )
 
 
