@@ -438,6 +438,16 @@ def test_a_cache_that_cannot_be_written_costs_only_a_word(tmp_path, monkeypatch,
     assert "was not kept" in capsys.readouterr().err
 
 
+def test_a_calibrated_plan_of_a_log_says_how_long_an_epoch_takes(prepared, capsys):
+    flags = ("--data", str(prepared), "--compression", "10", "--batch-size", "32")
+    found = told(capsys, *flags, "--calibrate", "0.01")
+    assert found["examples"] == 3200
+    assert main(["plan", *flags]) == 0
+    epoch = re.search(r"an epoch +([\d.]+) (\w+) in full", capsys.readouterr().out)
+    seconds = {"seconds": 1, "minutes": 60}[epoch[2]] * float(epoch[1])
+    assert seconds == pytest.approx(3200 / 32 * found["calibration"]["full_step_seconds"], rel=0.06)
+
+
 def test_tables_are_cut_to_what_fits():
     assert capped([(100, 4), (10, 4)], 400) == [(90, 4), (10, 4)]
     assert capped([(100, 4), (10, 4)], 440) == [(100, 4), (10, 4)]

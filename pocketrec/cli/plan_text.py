@@ -124,11 +124,25 @@ def _measured(plan: Plan, found: Calibration) -> Iterator[tuple[str, str]]:
     cut = f"tables cut to {number(found.rows)} rows (whole ones may gain more from sharing)"
     tables = "whole tables" if found.rows == plan.num_rows else cut
     full, shared = (number(round(plan.batch_size / s)) for s in (found.full_step_seconds, found.shared_step_seconds))
-    steps = f"steps of DLRM with {_NAMES[plan.optimizer]}, batch {plan.batch_size}, {tables}"
+    steps = f"steps of DLRM on CPU with {_NAMES[plan.optimizer]}, batch {plan.batch_size}, {tables}"
     yield "", f"{full} and {shared} examples/s in full and shared: {steps}"
+    if plan.examples is not None:
+        both = (found.full_step_seconds, found.shared_step_seconds)
+        full, shared = (_hours(plan.examples / plan.batch_size * seconds) for seconds in both)
+        yield "an epoch", f"{full} in full, {shared} shared: {number(plan.examples)} examples at that speed"
     if plan.total_time is not None:
         total = _range(plan.total_time.predicted, plan.total_time.low, plan.total_time.high)
         yield "total time", f"{total} that of full tables: iterations / step speed-up, and the extremes of both"
+
+
+def _hours(seconds: float) -> str:
+    """9000 -> 2.5 hours."""
+    for unit, many in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * many:
+            return (
+                f"{seconds / many:.2g} {unit}" if seconds < 99.5 * many else f"{number(round(seconds / many))} {unit}"
+            )
+    return f"{seconds:.2g} seconds"
 
 
 def _count(value: float) -> str:

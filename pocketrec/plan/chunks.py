@@ -22,7 +22,8 @@ class Chunk:
     lines: float
     """Cache lines that a row touches, on average."""
     variance: float
-    """Of a recovered inner product of two rows, as a share of that at Z = 1 (`theory.relative_error`)."""
+    """Of a recovered inner product of two rows, as a share of that at Z = 1 (`theory.relative_error`, of signed hashes;
+    without signs there is a bias too, where elements do not average to zero)."""
 
 
 def chunks(embedding_dim: int, slots: int) -> tuple[Chunk, ...]:

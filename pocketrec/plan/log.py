@@ -38,6 +38,7 @@ def log_workload(
         rows_are=_rows_are(manifest, chosen),
         frequencies_are=f"the log's own, counted in {manifest.rows['train']:,} training rows",
         kept_rows=sum(manifest.kept[i] + 1 for i in chosen),
+        examples=manifest.rows["train"],
     )
 
 

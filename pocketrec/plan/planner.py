@@ -43,6 +43,8 @@ class Plan:
     num_rows: int
     num_parameters: int
     """Of the full tables."""
+    examples: int | None
+    """Of an epoch, where that is known."""
     sharing: str
     chunk_size: int
     """Z that collisions and times are of: what was asked for, or the one advised."""
@@ -118,6 +120,7 @@ def plan(
         num_tables=len(workload.tables),
         num_rows=workload.num_rows,
         num_parameters=workload.num_elements,
+        examples=workload.examples,
         sharing=sharing,
         chunk_size=chunk,
         budget=given,

@@ -37,6 +37,7 @@ def preset(name: str, embedding_dim: int | None = None) -> Workload:
         rows_are=rows_are,
         frequencies_are=f"assumed: those of `pocketrec synth --preset {name}`, Zipf tails in {log.rows:,} rows; "
         "--data has a log's own",
+        examples=log.rows,
     )
 
 

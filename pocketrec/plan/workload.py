@@ -44,6 +44,7 @@ class Workload:
         rows_are: the row space in words: which values have a row, and what another count would say.
         frequencies_are: where the profiles come from.
         kept_rows: rows of min-count full tables, where that is known.
+        examples: of an epoch, where that is known.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Workload:
     rows_are: str = "as given"
     frequencies_are: str = "as given"
     kept_rows: int | None = None
+    examples: int | None = None
 
     def __post_init__(self) -> None:
         if not self.tables:
