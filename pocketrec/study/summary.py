@@ -37,8 +37,9 @@ class Reached:
 
     @property
     def steps(self) -> float | None:
-        """The median over all seeds, one that does not get there counting as never; None where that is the median."""
-        median = statistics.median([math.inf if steps is None else steps for steps in self.each.values()] or [math.inf])
+        """The (lower) median over all seeds, those that do not get there counted as never; None where it is never."""
+        each = [math.inf if steps is None else steps for steps in self.each.values()]
+        median = statistics.median_low(each) if each else math.inf
         return median if math.isfinite(median) else None
 
 
