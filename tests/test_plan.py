@@ -347,6 +347,13 @@ def test_the_page_says_it_all(capsys):
     assert max(map(len, page.splitlines())) <= 110
 
 
+def test_help_teaches_by_three_examples(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["plan", "--help"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.partition("examples:")[2].count("pocketrec plan") == 3
+
+
 def test_hashednets_place_every_element_alone(capsys):
     found = told(capsys, *BASE, "--compression", "10", "--sharing", "hashednets")
     assert found["chunk_size"] == 1

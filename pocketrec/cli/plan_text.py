@@ -137,12 +137,10 @@ def _measured(plan: Plan, found: Calibration) -> Iterator[tuple[str, str]]:
 
 def _hours(seconds: float) -> str:
     """9000 -> 2.5 hours."""
-    for unit, many in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * many:
-            return (
-                f"{seconds / many:.2g} {unit}" if seconds < 99.5 * many else f"{number(round(seconds / many))} {unit}"
-            )
-    return f"{seconds:.2g} seconds"
+    units = (("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
+    unit, many = next(((name, size) for name, size in units if seconds >= 2 * size), units[-1])
+    amount = seconds / many
+    return f"{number(round(amount)) if amount >= 10 else f'{amount:.2g}'} {unit}"
 
 
 def _count(value: float) -> str:
