@@ -93,7 +93,7 @@ def places(rows: int, dim: int, slots: int, scheme: Robe, seed: int = 0) -> tupl
         [Table("table", None, dim)], scheme, memory_size=slots, seed=seed, dtype=torch.float64
     )
     with torch.no_grad():
-        module.memory.copy_(torch.arange(1, slots + 1))
+        module.get_parameter("memory").copy_(torch.arange(1, slots + 1))
         found = module.lookup(torch.arange(rows)[:, None]).numpy()
     return np.abs(found).astype(np.int64) - 1, np.sign(found)
 

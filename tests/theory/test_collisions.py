@@ -83,6 +83,8 @@ def test_the_load_of_a_batch():
         rows = [np.unique(rng.choice(len(c), 5, p=c / c.sum())) for c in COUNTS]
         found.append(sum(table[ids].size for table, ids in zip(at, rows, strict=True)) / 32)
     assert agrees(np.array(found), active_load(PROFILES, 32, DIMS, 5))
+    coin = FrequencyProfile.from_counts(np.array([7, 7]))
+    assert active_load([coin], 3, 4, 2) == pytest.approx(2 * 4 * (1 - 1 / 4) / 3)
     assert active_load(PROFILES, 32, DIMS, 10**9) == pytest.approx((8 * 6 + 3 * 4) / 32)
 
 

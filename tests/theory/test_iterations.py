@@ -31,7 +31,7 @@ def test_the_norm_of_the_recovery_map_is_the_largest_load(chunk, signed):
 
 
 def descended(step: float, slots: int, steps: int = 200) -> tuple[float, float]:
-    """The loss of full gradient descent on |E - target|^2 / 2, for so much a step over the largest load, and the least."""
+    """|E - target|^2 / 2 after full gradient descent with so much of a step over the largest load; the least of it."""
     ids = torch.arange(200)
     at, signs = repeated(1, 200, 8, slots, Robe(4, signed=True))
     torch.manual_seed(0)
