@@ -69,7 +69,8 @@ def own_share(profiles: Profiles, slots: int, embedding_dim: int | Sequence[int]
     for profile, dim in zip(profiles, dims, strict=True):
         weights = _STEP * u * np.exp(-u - _log_missed(u, dim, chunk, slots))  # without the id itself
         by_traffic = missed @ weights
-        shares.append(float(profile.shares @ np.interp(np.log(profile.counts) / _STEP, shifts, by_traffic)))
+        found = np.interp(np.log(profile.counts) / _STEP, shifts, by_traffic)
+        shares.append(min(float(profile.shares @ found), 1.0))
     return shares
 
 
