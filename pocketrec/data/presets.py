@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from pocketrec.data.tails import CRITEO_CARDINALITIES, Population
 
@@ -20,11 +22,11 @@ class Preset:
     rows: int
     click_rate: float
 
-    def populations(self, scale: float, filled: Sequence[float]) -> list[Population]:
+    def populations(self, scale: float, filled: np.ndarray) -> list[Population]:
         """One for each column: in scale * rows rows about scale times the real log's values occur.
 
         Columns of at most 1000 values are not scaled, and none falls below 1000. scale is in (0, 1].
-        filled: the share of each column that is not blank.
+        filled: (26,), the share of each column that is not blank.
         """
         columns = enumerate(zip(self.cardinalities, filled, strict=True))
         return [_population(feature, n, self.rows * share, scale) for feature, (n, share) in columns]
