@@ -15,8 +15,8 @@ from fabricated import BOOK_CROSSING, FULL, Cell, write_study
 
 from pocketrec.cli import main
 from pocketrec.report.evidence import Evidence, labels
-from pocketrec.report.findings import Quality, Scales, quality, scales
 from pocketrec.report.verdict import verdict
+from pocketrec.report.verdict.findings import Quality, Scales, quality, scales
 from pocketrec.study import Interval, read_study
 
 FIGURES = ("auc-by-size", "step-speed-up", "iterations", "total-time", "curves", "features")
@@ -235,7 +235,14 @@ ROW_CAVEATS = {
     "two machines": (lambda rows: rows[0].update(machine="Xeon, 8 cores"), "from 2 machines: AMD EPYC.*; Xeon"),
     "two versions": (lambda rows: rows[0].update(version="0.2.0"), r"2 versions of pocketrec: 0\.1\.0; 0\.2\.0"),
     "two logs": (lambda rows: rows[0].update(data="other"), "2 different logs"),
-    "hopeless": (lambda rows: rows[-1].update(stopped="hopeless"), "Stopped early as hopeless: ROBE at 100x"),
+    "hopeless": (
+        lambda rows: rows[-4].update(stopped="hopeless"),
+        "Given up early while tuning: 1 run of ROBE at 100x",
+    ),
+    "other ways": (
+        lambda rows: [row.update(way="adam-3") for row in rows[-3:]],
+        "full tables by adagrad-1, ROBE at 100x by adam-3",
+    ),
     "off budget": (
         lambda rows: [row.update(reached_compression="80") for row in rows[-3:]],
         "ROBE at 100x came out at 80x",
@@ -264,6 +271,16 @@ def test_a_caveat_follows_from_the_rows(tmp_path, name):
         writer.writeheader()
         writer.writerows(rows)
     assert any(re.search(words, sentence) for sentence in verdict(Evidence(read_study(tmp_path))).caveats)
+
+
+def test_more_epochs_are_a_caveat_only_where_none_were_tried(tmp_path):
+    write_study(tmp_path, (FULL, ROBE))
+    words = "never trained longer: full tables, ROBE at 100x"
+    assert any(words in sentence for sentence in verdict(Evidence(read_study(tmp_path))).caveats)
+    results = tmp_path / "results.csv"
+    results.write_text(results.read_text().replace(",1350,1350,", ",2700,1350,", 1))
+    told = verdict(Evidence(read_study(tmp_path))).caveats
+    assert any("never trained longer: ROBE at 100x" in sentence for sentence in told)
 
 
 def test_a_cell_that_cannot_be_is_told_and_not_drawn(tmp_path):

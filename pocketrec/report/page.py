@@ -35,7 +35,7 @@ def page(evidence: Evidence, pictures: Sequence[tuple[Picture, str]], gpu: Table
     from jinja2 import Environment, StrictUndefined
 
     room = files("pocketrec.report")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_tied)
     return environment.from_string(room.joinpath("page.html").read_text(encoding="utf-8")).render(
         version=pocketrec.__version__,
         css=room.joinpath("page.css").read_text(encoding="utf-8"),
@@ -51,6 +51,14 @@ def page(evidence: Evidence, pictures: Sequence[tuple[Picture, str]], gpu: Table
         every_run=every_run(evidence),
         glossary=GLOSSARY,
     )
+
+
+def _tied(value: object) -> object:
+    """Text whose lines do not break between a number and its sign."""
+    if not isinstance(value, str):
+        return value
+    space = "\N{NO-BREAK SPACE}"
+    return value.replace(" %", f"{space}%").replace(" ± ", f"{space}±{space}")
 
 
 def _name(evidence: Evidence) -> str:

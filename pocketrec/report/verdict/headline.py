@@ -1,14 +1,14 @@
-"""The verdict: first one paragraph, then what the numbers say of every cell, then what they do not say."""
+"""The headline: quality by scheme, and which way the scales tip at each target; and the whole verdict under it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pocketrec.report.caveats import caveats
 from pocketrec.report.evidence import Evidence, label, labels
-from pocketrec.report.findings import Quality, Scales, findings, near, quality, scales
 from pocketrec.report.looks import name_of
+from pocketrec.report.verdict.caveats import caveats
+from pocketrec.report.verdict.findings import Quality, Scales, findings, near, quality, scales
 from pocketrec.report.words import capital, listed, times
 from pocketrec.study import Summary, Target
 
