@@ -5,7 +5,7 @@ every seed; then times their steps in turns. DIR receives study.toml, results.cs
 features.csv and runs/. Stopped at any moment, the same command goes on; pocketrec report DIR shows what came of it.
 
 FILE is TOML, such as the study.toml of another study; flags come before it. Beside the flags' names it knows [flags],
-flags of pocketrec train for all runs, [scheme.robe] for those of one scheme, and [[ways]] to train. Targets are
+flags of pocketrec train for all runs, [flags_of.robe] for those of one scheme, and [[ways]] to train. Targets are
 validation AUCs: 0.80, or full-0.001, so much below what full tables reach.
 """
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def cells_table(study: Any) -> str:
-    """A line per cell."""
+    """A line per cell that has finals; below, why the others have none."""
     target = study.targets[0].text
     headers = (
         "cell",
@@ -57,28 +57,32 @@ def cells_table(study: Any) -> str:
         "way",
         f"steps to {target}",
         "inflation",
-        "step time",
+        "step",
         "total time",
     )
-    return table(headers, [_line(summary, target) for summary in study.summaries()])
+    summaries = study.summaries()
+    lines = [table(headers, [_line(summary, target) for summary in summaries if summary.test_auc])]
+    return "\n".join(lines + [f"{summary.cell.name}: {summary.error}" for summary in summaries if summary.error])
 
 
 def _line(summary: Any, target: str) -> tuple[str, ...]:
-    if summary.test_auc is None:
-        return (summary.cell.name, *[""] * 7, _cut(summary.error))
     reached = summary.iterations.get(target)
-    steps = "" if reached is None else "not reached" if reached.steps is None else number(round(reached.steps))
+    steps = reached and ("not reached" if reached.steps is None else number(round(reached.steps)))
     return (
         summary.cell.name,
         size(summary.stored_bytes),
         _told(summary.test_auc, "{:.4f}"),
         _told(summary.difference, "{:+.4f}"),
         summary.way,
-        steps,
-        "" if reached is None or reached.inflation is None else ratio(reached.inflation),
-        "" if summary.step_ratio is None else ratio(summary.step_ratio),
-        "" if reached is None or reached.total_time_ratio is None else ratio(reached.total_time_ratio),
+        steps or "",
+        _ratio(reached and reached.inflation),
+        _ratio(summary.step_ratio),
+        _ratio(reached and reached.total_time_ratio),
     )
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else ratio(value)
 
 
 def _told(interval: Any, form: str) -> str:
@@ -87,10 +91,6 @@ def _told(interval: Any, form: str) -> str:
         return ""
     spread = "" if interval.half_width is None else f" ± {interval.half_width:.4f}"
     return form.format(interval.mean) + spread
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _list(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:

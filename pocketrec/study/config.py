@@ -47,7 +47,7 @@ class StudyConfig:
     """What every cell is tuned over."""
     flags: Mapping[str, Any] = field(default_factory=dict)
     """Flags of `pocketrec train` for every run, such as `batch_size`."""
-    scheme: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    flags_of: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The same for the runs of one scheme, by its word; `full` too."""
 
     def __post_init__(self) -> None:
@@ -72,8 +72,8 @@ class StudyConfig:
         sizes_named(self.model, self.preset)
         chosen = dict.fromkeys(one_of("schemes", word, SCHEMES) for word in self.schemes)
         object.__setattr__(self, "schemes", tuple(word for word in chosen if word != FULL.scheme))
-        for word in self.scheme:
-            one_of("scheme", word, SCHEMES)
+        for word in self.flags_of:
+            one_of("flags_of", word, SCHEMES)
 
     def _check_numbers(self) -> None:
         for value in self.compressions:
@@ -92,7 +92,7 @@ class StudyConfig:
 
     def _all_flags(self) -> list[tuple[str, Mapping[str, Any]]]:
         ways = [(f"ways, {way.name}", way.flags) for way in self.ways]
-        return [("flags", self.flags), *((f"scheme.{word}", flags) for word, flags in self.scheme.items()), *ways]
+        return [("flags", self.flags), *((f"flags_of.{word}", flags) for word, flags in self.flags_of.items()), *ways]
 
     @property
     def cells(self) -> list[Cell]:
@@ -101,7 +101,7 @@ class StudyConfig:
 
     def settings(self, cell: Cell, way: Way) -> dict[str, Any]:
         """Flags of `pocketrec train` without the seed: those of all runs, then of the scheme, then of the way."""
-        flags = {**self.flags, **self.scheme.get(cell.scheme, {}), **way.flags}
+        flags = {**self.flags, **self.flags_of.get(cell.scheme, {}), **way.flags}
         if self.epochs is not None:
             flags["epochs"] = min(self.epochs, flags.get("epochs", self.epochs))
         own = {"model": self.model, "preset": self.preset, "sharing": cell.scheme}
@@ -110,7 +110,8 @@ class StudyConfig:
     def as_dict(self) -> dict[str, Any]:
         """For `study.toml`: all but where it lies."""
         told = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "out"}
-        return told | {"ways": [{"name": way.name, **way.flags} for way in self.ways]}
+        told["ways"] = [{"name": way.name, **way.flags} for way in self.ways]
+        return {name: value for name, value in told.items() if value not in (None, {})}
 
 
 def _check_flags(where: str, flags: Mapping[str, Any]) -> None:
