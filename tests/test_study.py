@@ -267,13 +267,10 @@ def test_what_would_stop_every_run_is_told_before_the_first(prepared, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_log_without_test_rows_is_refused(tmp_path):
-    from pocketrec.data import prepare, synthesize
+def test_a_log_without_test_rows_is_refused(prepared, tmp_path):
+    from pocketrec.data import prepare
 
-    for name in ("a", "b"):
-        synthesize(tmp_path / f"{name}.tsv", rows=50, distinct_ids=50, progress=False)
-    split = "train=a.tsv;validation=b.tsv"
-    prepare([tmp_path / "a.tsv", tmp_path / "b.tsv"], tmp_path / "prepared", split=split, progress=False)
+    prepare(prepared.parent / "log.tsv", tmp_path / "prepared", split="8/2/0", progress=False)
     with pytest.raises(DataError, match="the test split is empty, and a study needs it"):
         run_study(configured(tmp_path / "prepared", tmp_path / "out"), progress=False)
 
@@ -363,7 +360,9 @@ def test_the_command_shows_the_cells_and_what_is_next(study, prepared, tmp_path,
     assert f"{robe.test_auc.mean:.4f}" in next(line for line in shown.splitlines() if line.startswith("robe 10x"))
     assert "robe 1000x: unreachable" in shown
     assert f"Next: pocketrec report {out}" in shown
-    assert main(["study", "--out", str(out), "--compressions", "10,x"]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["study", "--out", str(out), "--compressions", "10,x"])
+    assert "invalid comma-separated list value: '10,x'" in capsys.readouterr().err
 
 
 def test_overhead_is_told(study):
