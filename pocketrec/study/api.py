@@ -59,6 +59,9 @@ def run_study(config: StudyConfig, *, progress: bool = True) -> Study:
             times.mark("runs")
             _time_steps(config, processors(), children, view)
             times.mark("timing")
+        except (KeyboardInterrupt, SystemExit):
+            view.say(f"stopped: the same command, or pocketrec study --out {folder}, goes on")
+            raise
         finally:
             view.close()
             times.save()

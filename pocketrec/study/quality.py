@@ -37,6 +37,7 @@ class Quality:
     def run(self, children: Children) -> None:
         """Raises TrainingError, at the end, for runs whose process died: the same command tries them again."""
         self._tidy()
+        self._show()
         while True:
             self._record_left_over()
             self._start_more(children)
