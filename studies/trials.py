@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketrec.errors import TrainingError, UsageError
+from pocketrec.errors import TrainingError
 from pocketrec.study.rows import append_rows, read_rows as read_rows
+from pocketrec.study.work import end_of
 
 COLUMNS = (
     "date", "commit", "machine", "versions", "phase", "cell", "log", "settings", "seed",
@@ -127,6 +128,7 @@ def training_flags(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _run(trial: Trial, data: Path) -> dict[str, Any]:
     from pocketrec.data import open_log
     from pocketrec.runs.flags import config_from
+    from pocketrec.sharing.budget import BudgetError
 
     log = open_log(data, progress=False)
     config = config_from({**training_flags(trial.settings), "seed": trial.seed, "threads": 1})
@@ -135,8 +137,8 @@ def _run(trial: Trial, data: Path) -> dict[str, Any]:
             metrics = _trained(trial.settings, log, config, Path(folder))
         except TrainingError as error:
             return {"error": f"diverged: {_one_line(error.__cause__ or error)}"}
-        except UsageError as error:
-            return {"error": f"unreachable: ends near {_end(error, log, config):.4g}x: {_one_line(error)}"}
+        except BudgetError as error:
+            return {"error": f"unreachable: ends near {end_of(error, log, config):.4g}x: {_one_line(error)}"}
     return {name: _short(metrics[name]) for name in MEASURED}
 
 
@@ -148,17 +150,6 @@ def _trained(settings: Mapping[str, Any], log: Any, config: Any, folder: Path) -
         return trained
     compression = settings["compression"]
     return encode_run(log, folder / "run", folder / "encoded", compression=compression, progress=False)
-
-
-def _end(error: UsageError, log: Any, config: Any) -> float:
-    """The compression that a scheme reaches which tells how many slots it takes; any other mistake is raised again."""
-    from pocketrec.embedding.budget import FULL_ITEM_BYTES, slot_bytes
-    from pocketrec.runs.build import full_slots
-    from pocketrec.sharing.budget import BudgetError
-
-    if not isinstance(error, BudgetError):
-        raise error
-    return full_slots(log.manifest, config) * FULL_ITEM_BYTES / (error.least * slot_bytes(config.dtype))
 
 
 def _one_line(error: BaseException) -> str:

@@ -110,7 +110,7 @@ def test_intervals_are_those_of_student():
 
 
 def test_iterations_to_a_target_count_every_seed():
-    from pocketrec.study.summary import Reached
+    from pocketrec.study.iterations import Reached
     from pocketrec.study.targets import target
 
     curve = Curve((10, 20, 30), (0.6, 0.7, 0.65))

@@ -1,8 +1,9 @@
 """Decide on your own log: full tables beside smaller ones, tuned alike, over several seeds.
 
-Trains the full tables and every scheme at every compression: each way to train once, then the best on validation with
-every seed; then times their steps in turns. DIR receives study.toml, results.csv (a row per finished run), timing.csv,
-features.csv and runs/. Stopped at any moment, the same command goes on; pocketrec report DIR shows what came of it.
+Trains the full tables and every scheme at every compression: each way to train once (one far behind the best of its
+cell is given up), then the best on validation with every seed; then times their steps in turns. DIR receives
+study.toml, results.csv (a row per finished run), timing.csv, features.csv and runs/. Stopped at any moment, the same
+command goes on; pocketrec report DIR shows what came of it.
 
 FILE is TOML, such as the study.toml of another study; flags come before it. Beside the flags' names it knows [flags],
 flags of pocketrec train for all runs, [flags_of.robe] for those of one scheme, and [[ways]] to train. Targets are

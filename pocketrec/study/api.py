@@ -82,7 +82,7 @@ def _check(config: StudyConfig, manifest: Manifest) -> None:
         for way in config.ways:
             try:
                 Shape.of(manifest, completed(config_from(config.settings(cell, way)), manifest))
-            except UsageError as error:
+            except (UsageError, TypeError) as error:
                 raise UsageError(f"{cell.name}, {way.name}: {error}") from None
 
 

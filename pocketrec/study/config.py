@@ -56,8 +56,7 @@ class StudyConfig:
                 raise UsageError(f"{name}: must be a folder, got {getattr(self, name)!r}")
         self._check_words()
         self._check_numbers()
-        for text in self.targets:
-            target(text)
+        object.__setattr__(self, "targets", tuple(target(str(text)).text for text in self.targets))
         names = [way.name for way in self.ways]
         if not names or len(set(names)) < len(names):
             raise UsageError(f"ways: must have different names, at least one, got {', '.join(names) or 'none'}")
@@ -117,6 +116,8 @@ class StudyConfig:
 def _check_flags(where: str, flags: Mapping[str, Any]) -> None:
     from pocketrec.runs.flags import FLAGS
 
+    if not isinstance(flags, Mapping):
+        raise UsageError(f"{where}: must be a table of flags of pocketrec train, got {flags!r}")
     known = FLAGS - set(OWN)
     for name in flags:
         if name in OWN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def importances(run: TrainedRun, log: ClickLog) -> dict[str, float]:
     return lost
 
 
-def feature_rows(own: dict[str, float], full: dict[str, float], sizes: dict[str, int]) -> list[dict[str, Any]]:
+def feature_rows(own: Mapping[str, float], full: Mapping[str, float], sizes: Mapping[str, int]) -> list[dict[str, Any]]:
     """Rows of `features.csv`, but for what the run says; `full` is empty where full tables have none."""
     return [
         {

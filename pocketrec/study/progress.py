@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
 from tqdm import tqdm
@@ -13,6 +14,8 @@ from pocketrec.study.cell import cell_of
 from pocketrec.study.rows import Row, number_of
 from pocketrec.study.trials import FINAL, FIRST_SEED, Trial
 
+_ERROR = 100
+"""Characters of an error that are shown; the row has all of it."""
 _LAYOUT = "{desc} |{bar}| {n_fmt}/{total_fmt} runs{postfix}"
 
 
@@ -52,7 +55,7 @@ def describe(row: Mapping[str, Any]) -> str:
     """`robe 100x, adam-3, seed 0, tuning: validation AUC 0.7990, 63 s`."""
     told = f"{cell_of(row).name}, {row['way']}, seed {row['seed']}, {row['phase']}"
     if row["error"]:
-        return f"{told}: {row['error']}"
+        return f"{told}: {shorten(row['error'], _ERROR, placeholder=' ...')}"
     stopped = f", stopped ({row['stopped']})" if row["stopped"] else ""
     return f"{told}: validation AUC {float(row['best_validation_auc']):.4f}, {float(row['seconds']):.0f} s{stopped}"
 

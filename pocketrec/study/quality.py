@@ -72,7 +72,7 @@ class Quality:
     def _rival(self, trial: Trial) -> Rival | None:
         """The best tuning run of the cell so far."""
         best = leader(self.config, trial.cell, self.rows) if trial.phase == TUNING else None
-        return best and read_rival(self._folder(best), _epochs(best))
+        return None if best is None else read_rival(self._folder(best), _epochs(best))
 
     def _take(self, child: Child) -> None:
         trial = self.running.pop(child)
@@ -101,13 +101,13 @@ class Quality:
     def _record_features(self, trial: Trial) -> None:
         path = self.folder / FEATURES_FILE
         rows = read_rows(path)
-        if any(cell_of(row) == trial.cell for row in rows):
-            return
         own = read_features(self._folder(trial))
         full = {row["feature"]: float(row["importance"]) for row in rows if cell_of(row) == FULL}
         told = {"scheme": trial.cell.scheme, "compression": f"{trial.cell.compression:g}", "seed": trial.seed}
         new = feature_rows(own, own if trial.cell == FULL else full, self.sizes)
-        append_rows(path, [told | row for row in new], FEATURES)
+        # A kill may have come after some of them.
+        written = {row["feature"] for row in rows if cell_of(row) == trial.cell}
+        append_rows(path, [told | row for row in new if row["feature"] not in written], FEATURES)
 
     def _tidy(self) -> None:
         """Delete the weights of recorded runs, but for the leader of a cell whose first final is to come."""

@@ -82,8 +82,8 @@ def claim(folder: Path, config: StudyConfig, fingerprint: str) -> None:
     now = config.as_dict() | {FINGERPRINT: fingerprint}
     if path.exists():
         before = _read(path)
-        fixed = [{k: v for k, v in told.items() if k not in ANY_TIME} for told in (before, _plain(now))]
-        if differing := differences(*fixed):
+        was, is_now = ({k: v for k, v in told.items() if k not in ANY_TIME} for told in (before, _plain(now)))
+        if differing := differences(was, is_now):
             raise UsageError(
                 f"{folder}: holds another study: {'; '.join(differing)}: repeat its command, or choose another --out"
             )

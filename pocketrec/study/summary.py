@@ -12,35 +12,9 @@ from typing import Any
 from pocketrec.study.cell import FULL, Cell, cell_of
 from pocketrec.study.curves import Curve
 from pocketrec.study.intervals import Interval, interval, paired_difference
+from pocketrec.study.iterations import Reached, beside_full, iterations_to
 from pocketrec.study.rows import Row, number_of
 from pocketrec.study.targets import Target
-
-
-@dataclass(frozen=True)
-class Reached:
-    """Iterations of one cell to one target."""
-
-    target: Target
-    level: float
-    """The validation AUC to reach."""
-    each: Mapping[int, int | None]
-    """Seed -> optimiser steps at the first evaluation that reaches it; None where none does."""
-    inflation: float | None = None
-    """`steps` / those of full tables: the paper's 4.5x. None where one of the two did not get there."""
-    total_time_ratio: float | None = None
-    """`inflation` / step speed-up: below 1, the small model also trains sooner."""
-
-    @property
-    def seeds(self) -> int:
-        """How many reach it."""
-        return sum(steps is not None for steps in self.each.values())
-
-    @property
-    def steps(self) -> float | None:
-        """The (lower) median over all seeds, those that do not get there counted as never; None where it is never."""
-        each = [math.inf if steps is None else steps for steps in self.each.values()]
-        median = statistics.median_low(each) if each else math.inf
-        return median if math.isfinite(median) else None
 
 
 @dataclass(frozen=True)
@@ -93,9 +67,9 @@ def summarize(
     """A summary per cell, in their order; `curves` by the `run` of a row."""
     full_finals = _finals(rows, FULL)
     full_auc = interval(list(_by_seed(full_finals, "best_validation_auc").values()))
-    levels = [(t, t.level(full_auc and full_auc.mean)) for t in targets]
+    levels = [(t, t.level(full_auc.mean if full_auc else None)) for t in targets]
     known = [(t, level) for t, level in levels if level is not None]
-    full_reached = {t.text: _reached(t, level, full_finals, curves) for t, level in known}
+    full_reached = {t.text: iterations_to(t, level, full_finals, curves) for t, level in known}
     return [_summary(cell, rows, timing, curves, known, full_finals, full_reached) for cell in cells]
 
 
@@ -113,7 +87,8 @@ def _summary(
     auc = _by_seed(finals, "test_auc")
     first = finals[0] if finals else None
     iterations = {
-        t.text: _beside(_reached(t, level, finals, curves), full_reached[t.text], ratio) for t, level in targets
+        t.text: beside_full(iterations_to(t, level, finals, curves), full_reached[t.text], ratio)
+        for t, level in targets
     }
     return Summary(
         cell=cell,
@@ -132,7 +107,7 @@ def _summary(
         peak_memory_bytes=int(max(_by_seed(finals, "peak_memory_bytes").values(), default=0)) or None,
         seconds=_over_seeds(finals, "seconds"),
         steps_to_best=_over_seeds(finals, "steps_to_best"),
-        iterations=iterations,
+        iterations={text: beside_full(own, full_reached[text], ratio) for text, own in reached.items()},
         step_ms=step_ms,
         step_ratio=ratio,
     )
@@ -151,18 +126,6 @@ def _error(rows: Sequence[Row], cell: Cell) -> str:
     if finals:
         return next((error for error in finals if error), "")
     return tuning[0] if tuning and all(tuning) else ""
-
-
-def _reached(target: Target, level: float, finals: Sequence[Row], curves: Mapping[str, Curve]) -> Reached:
-    found = {int(row["seed"]): curves.get(row["run"]) for row in finals}
-    return Reached(target, level, {seed: curve and curve.first_reaching(level) for seed, curve in found.items()})
-
-
-def _beside(own: Reached, full: Reached, ratio: float | None) -> Reached:
-    """With what full tables took to the same target."""
-    inflation = own.steps / full.steps if own.steps and full.steps else None
-    total = inflation * ratio if inflation is not None and ratio is not None else None
-    return Reached(own.target, own.level, own.each, inflation, total)
 
 
 def _step(timing: Sequence[Row], cell: Cell) -> tuple[float | None, float | None]:
