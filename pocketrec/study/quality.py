@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pocketrec.errors import TrainingError
+from pocketrec.errors import PocketrecError, TrainingError
 from pocketrec.study import about
 from pocketrec.study.cell import FULL, cell_of
 from pocketrec.study.columns import FEATURES, FEATURES_FILE, RESULTS, RESULTS_FILE, RUNS
@@ -81,6 +81,8 @@ class Quality:
         except ChildDied as error:
             self.died[trial.key] = f"{trial.run}: {error}"
             self.view.say(self.died[trial.key])
+        except PocketrecError as error:
+            raise type(error)(f"{trial.run}: {error}") from None
         else:
             self._record(trial)
 

@@ -86,10 +86,7 @@ def _summary(
     step_ms, ratio = _step(timing, cell)
     auc = _by_seed(finals, "test_auc")
     first = finals[0] if finals else None
-    iterations = {
-        t.text: beside_full(iterations_to(t, level, finals, curves), full_reached[t.text], ratio)
-        for t, level in targets
-    }
+    reached = {t.text: iterations_to(t, level, finals, curves) for t, level in targets}
     return Summary(
         cell=cell,
         way=first["way"] if first else "",
