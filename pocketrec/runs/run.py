@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,10 @@ def train_run(
     except UsageError:
         undo(folder)
         raise
+    started = time.perf_counter()
     test = evaluate_run(run, log, "test") if log.manifest.rows["test"] else None
     metrics = _summary(result, test, sizes_of(run.model, log, ids, config), config)
+    metrics["test_seconds"] = time.perf_counter() - started
     write_json(folder / METRICS, metrics)
     return read_metrics(folder)
 

@@ -25,6 +25,7 @@ from pocketrec.study.read import Study, read_study
 from pocketrec.study.rows import append_rows, read_table, repair
 from pocketrec.study.settings import claim
 from pocketrec.study.times import Times
+from pocketrec.study.turns import DISTURBED
 
 if TYPE_CHECKING:
     from pocketrec.data import Manifest
@@ -34,7 +35,7 @@ def run_study(config: StudyConfig, *, progress: bool = True) -> Study:
     """Do what the study in `config.out` still lacks; returns what the folder then holds.
 
     Stopped at any moment (kill -9 included), the same call goes on: a finished run is never repeated, and one in flight
-    goes on from its checkpoint. Runs are processes started by multiprocessing's spawn, so a script that calls this
+    goes on from its checkpoint. Runs are processes of their own (multiprocessing), so a script that calls this
     needs the usual `if __name__ == "__main__":`.
 
     Raises UsageError for a config that makes no sense on this log, or a folder that holds another study or something
@@ -127,4 +128,9 @@ def _time_steps(config: StudyConfig, threads: int, children: Children, view: Vie
         while child not in children.told():
             pass
         where = {name: value for name, value in about.columns().items() if name in TIMING}
-        append_rows(study.folder / TIMING_FILE, [where | row for row in child.result()], TIMING)
+        rows = child.result()
+        append_rows(study.folder / TIMING_FILE, [where | row for row in rows], TIMING)
+        if rows[0]["conditions"].startswith(DISTURBED):
+            view.say(
+                f"{rows[0]['conditions']}: these times are rough; on a quiet machine delete {TIMING_FILE} and run again"
+            )

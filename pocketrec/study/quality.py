@@ -91,25 +91,27 @@ class Quality:
         outcome = read_outcome(self._folder(trial))
         times = outcome.pop("times")
         if trial.measures_features:
-            self._record_features(trial)
-        else:
-            self.times.add_run(times)
+            times = {"features": self._record_features(trial)}
+        self.times.add(times)
         what = {"data": self.data, "model": self.config.model, "preset": self.config.preset}
         append_rows(self.results, [{**about.columns(), **what, **trial.as_row(), **outcome}], RESULTS)
         self.rows = read_rows(self.results)
         self._tidy()
         self.view.finished(len(self.rows), expected_total(self.config, self.rows), self._left(), self.rows[-1])
 
-    def _record_features(self, trial: Trial) -> None:
+    def _record_features(self, trial: Trial) -> float:
+        """Returns the seconds that measuring took."""
         path = self.folder / FEATURES_FILE
         rows = read_rows(path)
-        own = read_features(self._folder(trial))
+        measured = read_features(self._folder(trial))
+        own = measured["importance"]
         full = {row["feature"]: float(row["importance"]) for row in rows if cell_of(row) == FULL}
         told = {"scheme": trial.cell.scheme, "compression": f"{trial.cell.compression:g}", "seed": trial.seed}
         new = feature_rows(own, own if trial.cell == FULL else full, self.sizes)
         # A kill may have come after some of them.
         written = {row["feature"] for row in rows if cell_of(row) == trial.cell}
         append_rows(path, [told | row for row in new if row["feature"] not in written], FEATURES)
+        return float(measured["seconds"])
 
     def _tidy(self) -> None:
         """Delete the weights of recorded runs, but for the leader of a cell whose first final is to come."""

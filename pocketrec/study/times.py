@@ -1,31 +1,36 @@
-"""Where a study's time went, over all its parts: `study.json`."""
+"""Where a study's time went: `study.json`, added up over all the times it was started."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pocketrec.files import read_json, write_json
 from pocketrec.study.columns import TIMES_FILE
 
 _SAVE_SECONDS = 20.0
+WORK = ("training", "validation", "test", "features")
+"""What runs are for; the rest is overhead."""
 
 
 class Times:
-    """Seconds, added to those of earlier parts; written at most every so often, so that a kill loses little."""
+    """Seconds. `wall` is all of it, `runs` and `timing` its phases. In `runs` there were `slots` seconds, `jobs` times
+    those of the clock, of which runs spent some in training steps, validation, test and measuring features. `overhead`
+    is the part of `slots` spent otherwise: starting processes, opening logs, building models, waiting for the last run.
+    """
 
     def __init__(self, folder: Path, jobs: int) -> None:
         self._path = folder / TIMES_FILE
         self._before = _read(self._path)
         self._jobs = jobs
         self._started = self._marked = self._saved = time.monotonic()
-        self._spent = {"runs": 0.0, "timing": 0.0, "slots": 0.0, "training": 0.0, "evaluation": 0.0}
+        self._spent = dict.fromkeys(("runs", "timing", "slots", *WORK), 0.0)
 
-    def add_run(self, times: dict[str, float]) -> None:
+    def add(self, times: Mapping[str, float]) -> None:
         """What a run says of itself."""
-        for name in ("training", "evaluation"):
-            self._spent[name] += times.get(name, 0.0)
+        for name, seconds in times.items():
+            self._spent[name] += seconds
 
     def mark(self, phase: str) -> None:
         """The time since the last mark went into `runs` or `timing`."""
@@ -37,19 +42,17 @@ class Times:
         if now - self._saved >= _SAVE_SECONDS:
             self.save()
 
-    def save(self) -> dict[str, Any]:
-        """Write `study.json`; returns what it holds."""
+    def save(self) -> None:
+        """Write `study.json`."""
         self._saved = time.monotonic()
         seconds = {name: self._before.get(name, 0.0) + value for name, value in self._spent.items()}
         seconds["wall"] = self._before.get("wall", 0.0) + self._saved - self._started
+        worked = sum(seconds[name] for name in WORK)
         told = {
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
-            "overhead": 1 - (seconds["training"] + seconds["evaluation"]) / seconds["slots"]
-            if seconds["slots"]
-            else 0.0,
+            "overhead": round(1 - worked / seconds["slots"], 4) if seconds["slots"] else 0.0,
         }
         write_json(self._path, told)
-        return told
 
 
 def _read(path: Path) -> dict[str, float]:

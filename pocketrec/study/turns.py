@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import random
-import resource
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 Task = Callable[[int], object]
 """Does its work with the inputs of the round it is given."""
-_DISTURBED = 150
-"""Interruptions a second; a process left alone has a few."""
+DISTURBED = "disturbed"
+"""How `conditions` begin where other work took the processors."""
+_WAITED = 0.05
+"""Part of the time that a thread waits for a processor; one left alone waits hardly ever."""
 
 
 class Measured(NamedTuple):
@@ -34,7 +37,7 @@ def in_turns(tasks: Mapping[str, Task], rounds: int, warm_up: int = 3) -> Measur
         for name in names:
             tasks[name](round_number)
     gc.disable()
-    began, interrupted = time.perf_counter(), _interruptions()
+    began, waited = time.perf_counter(), _waited()
     for round_number in range(rounds):
         order.shuffle(names)
         for name in names:
@@ -42,10 +45,20 @@ def in_turns(tasks: Mapping[str, Task], rounds: int, warm_up: int = 3) -> Measur
             tasks[name](round_number + warm_up)
             seconds[name].append(time.perf_counter() - started)
     gc.enable()
-    rate = (_interruptions() - interrupted) / (time.perf_counter() - began)
-    return Measured(seconds, f"disturbed: {rate:.0f} interruptions a second" if rate > _DISTURBED else "quiet")
+    # The most of any thread: they wait for each other.
+    part = max((after - waited.get(name, 0.0) for name, after in _waited().items()), default=0.0)
+    return Measured(seconds, _conditions(part / (time.perf_counter() - began)))
 
 
-def _interruptions() -> int:
-    """How often another process took a processor from this one."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+def _conditions(part: float) -> str:
+    told = f"waited {part:.1%} of the time for a processor"
+    return f"{DISTURBED}: {told}" if part > _WAITED else told
+
+
+def _waited() -> dict[str, float]:
+    """Seconds that each thread of this process was ready to run and did not, as Linux counts them; elsewhere none."""
+    found = {}
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            found[path.parent.name] = int(path.read_text().split()[1]) / 1e9
+    return found

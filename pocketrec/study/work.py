@@ -50,10 +50,10 @@ def read_outcome(folder: Path) -> dict[str, Any]:
     return outcome
 
 
-def read_features(folder: Path) -> dict[str, float]:
-    """Importance by feature; empty where none were measured."""
-    path = folder / FEATURES
-    return dict(read_json(path)) if path.exists() else {}
+def read_features(folder: Path) -> dict[str, Any]:
+    """What was measured on it: `importance` by feature, and the `seconds` that took."""
+    features: dict[str, Any] = read_json(folder / FEATURES)
+    return features
 
 
 def forget_weights(folder: Path) -> None:
@@ -70,7 +70,6 @@ def work(task: Task) -> None:
     from pocketrec.runs import open_run
     from pocketrec.runs.flags import config_from
 
-    started = time.perf_counter()
     torch.set_num_threads(1)
     log = open_log(task.data, progress=False)
     config = config_from({**task.flags, "threads": 1})
@@ -78,11 +77,12 @@ def work(task: Task) -> None:
         # Its weights are gone. Training again gives the same ones.
         shutil.rmtree(task.folder)
     if not (task.folder / OUTCOME).exists():
-        outcome = _train(task, log, config)
-        outcome["times"]["process"] = time.perf_counter() - started
-        write_json(task.folder / OUTCOME, outcome)
+        write_json(task.folder / OUTCOME, _train(task, log, config))
     if task.measure_features:
-        write_json(task.folder / FEATURES, importances(open_run(task.folder, log), log))
+        started = time.perf_counter()
+        importance = importances(open_run(task.folder, log), log)
+        told = {"importance": importance, "seconds": time.perf_counter() - started}
+        write_json(task.folder / FEATURES, told)
 
 
 def _train(task: Task, log: ClickLog, config: RunConfig) -> dict[str, Any]:
@@ -109,7 +109,8 @@ def _train(task: Task, log: ClickLog, config: RunConfig) -> dict[str, Any]:
     # A process that found the run finished has not seen its peak.
     metrics["peak_memory_bytes"] = "" if trained_before else peak_memory_bytes()
     metrics["reached_compression"] = metrics["compression"]
-    times = {"training": metrics["seconds"], "evaluation": metrics["evaluation_seconds"]}
+    times = {"training": metrics["seconds"]}
+    times |= {"validation": metrics["evaluation_seconds"], "test": metrics["test_seconds"]}
     measured = {name: _short(metrics[name]) for name in (*MEASURES, *SIZES)}
     return {**measured, "stopped": _stopped(metrics), "error": "", "times": times}
 
