@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 from pathlib import Path
@@ -24,6 +25,10 @@ FLAGS = (
 def find() -> str | None:
     """The path of a Chromium, if this machine has one."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+PATIENCE = 300
+"""Seconds of silence after which a browser is called dead; a busy machine takes some."""
 
 
 class Browser:
@@ -105,8 +110,9 @@ class Browser:
     def _hear(self) -> dict[str, Any]:
         """The next message; events of the page are noted."""
         while b"\0" not in self._pending:
-            got = self._answers.read(1 << 16)
-            assert got, "the browser closed the pipe: it did not start, or crashed"
+            ready, _, _ = select.select([self._answers], [], [], PATIENCE)
+            got = self._answers.read(1 << 16) if ready else b""
+            assert got, "the browser closed the pipe, or says nothing: it did not start, or crashed"
             self._pending += got
         whole, _, self._pending = self._pending.partition(b"\0")
         message: dict[str, Any] = json.loads(whole)

@@ -61,7 +61,7 @@ def test_the_page_and_its_figures_are_written(folder, page):
 def test_the_command_prints_the_verdict_and_where_the_page_is(folder, capsys):
     assert main(["report", str(folder)]) == 0
     told = capsys.readouterr().out
-    assert "ROBE: no loss to be seen at 10x; a loss beyond noise at 100x (0.0065 AUC) and 1,000x (0.0357 AUC)." in told
+    assert "ROBE: no loss to be seen at 10x (up to 0.0023 AUC could hide); a loss beyond noise at 100x (0.0065" in told
     assert str(folder / "report.html") in told
 
 
@@ -133,7 +133,7 @@ def test_the_same_rows_give_the_same_files(folder, page):
 @pytest.mark.parametrize(
     ("low", "high", "kind"),
     [(-0.007, -0.006, Quality.LOSS), (0.001, 0.002, Quality.GAIN), (-0.002, 0.001, Quality.UNSEEN),
-     (0.0, 0.002, Quality.UNSEEN), (-0.002, 0.0, Quality.UNSEEN)],
+     (0.0, 0.002, Quality.UNSEEN), (-0.002, 0.0, Quality.UNSEEN), (-0.006, 0.006, Quality.UNCLEAR)],
 )  # fmt: skip
 def test_a_difference_is_claimed_only_where_the_interval_leaves_out_zero(low, high, kind):
     assert quality(Interval((low + high) / 2, (high - low) / 2, 3)) is kind
@@ -153,7 +153,12 @@ def test_a_loss_is_told_with_its_interval_and_seeds(tmp_path):
 def test_a_difference_within_noise_is_no_claim_of_equality(tmp_path):
     told = told_of(tmp_path, Cell("robe", 10, 0.8047, 160, 64.1, 170.0, noise=0.0009))
     assert "could hide a loss of up to 0.0023" in told.findings["ROBE at 10x"][0]
-    assert told.headline[0] == "ROBE: no loss to be seen at 10x."
+    assert told.headline[0] == "ROBE: no loss to be seen at 10x (up to 0.0023 AUC could hide)."
+
+
+def test_noise_that_could_hide_a_real_loss_is_not_called_no_loss(tmp_path):
+    told = told_of(tmp_path, Cell("robe", 10, 0.8030, 160, 64.1, 170.0, noise=0.005))
+    assert told.headline[0] == "ROBE: too noisy to tell at 10x (up to 0.0134 AUC could hide)."
 
 
 def test_a_gain_is_told_too(tmp_path):

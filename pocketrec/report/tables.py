@@ -41,11 +41,13 @@ def in_numbers(evidence: Evidence) -> Table:
             f"{s.steps_to_best.mean:,.0f}" if s.steps_to_best else NONE,
             *(told for text in targets for told in _reached(s.iterations.get(text))),
             f"{s.step_ms:.1f} ms" if s.step_ms else NONE,
-            f"{s.step_speed_up:.2f}x" if s.step_speed_up else NONE,
+            _ratio(s.step_speed_up),
         ]
         for s in evidence.summaries
     ]
-    return Table("Means over seeds ± half of the 95 % interval; iterations are medians over seeds.", headers, rows)
+    return Table(
+        "Means over seeds ± half of the 95 % interval; iterations to a target are medians over seeds.", headers, rows
+    )
 
 
 def _size(value: int | None) -> str:
@@ -74,8 +76,11 @@ def _reached(reached: Reached | None) -> tuple[str, str, str]:
     if reached is None:
         return NONE, NONE, NONE
     steps = f"{reached.steps:,.0f}" if reached.steps else f"never ({reached.seeds} of {len(reached.each)})"
-    ratios = (NONE if x is None else f"{x:.2f}x" for x in (reached.inflation, reached.total_time_ratio))
-    return steps, *ratios
+    return steps, _ratio(reached.inflation), _ratio(reached.total_time_ratio)
+
+
+def _ratio(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f}x"
 
 
 OWN_FLAGS = ("model", "preset", "sharing", "compression")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,10 @@ from pocketrec.errors import UsageError
 from pocketrec.files import atomic_path
 
 WIDTH, HEIGHT = 4.8, 3.6  # inches; a phone shows them at three quarters of their size, so 10 points stay legible
-STYLE = {
+LEGEND_ROW = 0.2  # inches
+LETTERS = ((4, 7), (3, 13))
+"""Columns of a legend, and how many letters their labels may have."""
+STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 10,
     "axes.titlesize": 10,
@@ -55,6 +58,19 @@ def save(picture: Picture, folder: Path) -> str:
                 figure.savefig(part, format=ending, **options)
     drawn = (folder / f"{picture.stem}.svg").read_bytes()
     return "data:image/svg+xml;base64," + base64.b64encode(drawn).decode("ascii")
+
+
+def legend(figure: Any, handles: Mapping[str, Any]) -> None:
+    """Above the axes, by label, in as many columns as fit; the figure grows by what further rows take."""
+    longest = max(map(len, handles))
+    columns = next((columns for columns, most in LETTERS if longest <= most), 2)
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * ((len(handles) - 1) // columns))
+    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=columns)
+
+
+def handles_of(panels: Iterable[Any]) -> dict[str, Any]:
+    """What the axes drew with a label, each label once."""
+    return {text: handle for axes in panels for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
 
 
 @contextmanager

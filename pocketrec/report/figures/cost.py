@@ -8,14 +8,14 @@ from typing import Any
 
 from pocketrec.report import paper
 from pocketrec.report.evidence import Evidence, inflation_by_seed, label
-from pocketrec.report.figures.canvas import HEIGHT, Picture
+from pocketrec.report.figures.canvas import HEIGHT, Picture, handles_of, legend
 from pocketrec.report.figures.ratios import Line, Point, draw_ratios
 from pocketrec.report.words import listed, times
 from pocketrec.study import Summary, Target
 
 PANEL = 2.4
 """Inches that each further target adds."""
-MISSING_TARGET = "neither a compressed model nor full tables have reached a target yet"
+MISSING_TARGET = "there is no target that full tables reached and compressed models were run for"
 ITERATIONS = (
     "Optimiser steps until validation AUC first reaches the target, divided by those of full tables: median over "
     f"seeds, with the range over seeds. Hollow: most seeds never got there. {paper.MARK}"
@@ -35,14 +35,14 @@ Lines = Mapping[str, Line]
 def iterations(evidence: Evidence) -> Picture:
     """Iterations to quality."""
     panels = {t: _inflation(evidence, t.text, total=False) for t in evidence.study.targets}
-    draw = partial(_draw, evidence, panels, "iteration inflation", paper.INFLATION, False)
+    draw = partial(_draw, evidence, "iteration inflation", paper.INFLATION, False)
     return _picture("iterations", "How many more iterations", ITERATIONS, panels, draw, MISSING_TARGET)
 
 
 def total_time(evidence: Evidence) -> Picture:
     """Where the scales tip."""
     panels = {t: _inflation(evidence, t.text, total=True) for t in evidence.study.targets}
-    draw = partial(_draw, evidence, panels, "total-time ratio", paper.TOTAL_TIME, True)
+    draw = partial(_draw, evidence, "total-time ratio", paper.TOTAL_TIME, True)
     missing = MISSING_TARGET if any(s.step_ratio for s in evidence.compressed) else "step time was not measured"
     return _picture("total-time", "Where the scales tip", TOTAL, panels, draw, missing)
 
@@ -53,9 +53,8 @@ def step_speed_up(evidence: Evidence) -> Picture:
         scheme: Line([Point(s.cell.compression, x, x, x) for s in evidence.of_scheme(scheme) if (x := s.step_speed_up)])
         for scheme in evidence.looks
     }
-    panels = {None: lines}
-    draw = partial(_draw, evidence, panels, "step speed-up", paper.SPEED_UP, False)
-    return _picture("step-speed-up", "How fast a step is", STEP, panels, draw, "step time was not measured")
+    draw = partial(_draw, evidence, "step speed-up", paper.SPEED_UP, False)
+    return _picture("step-speed-up", "How fast a step is", STEP, {None: lines}, draw, "step time was not measured")
 
 
 def told_target(target: Target) -> str:
@@ -73,22 +72,32 @@ def _inflation(evidence: Evidence, text: str, *, total: bool) -> Lines:
 
 
 def _line(cells: Sequence[Summary], full: Summary | None, text: str, total: bool) -> Line:
-    points = []
+    reached = full.iterations.get(text) if full else None
+    if reached is None or reached.steps is None:
+        return Line([])
+    points, never = [], []
     for s in cells:
         own, factor = s.iterations[text], s.step_ratio if total else 1.0
-        if full and own.inflation and factor:
-            each = [*inflation_by_seed(own, full.iterations[text]), own.inflation]
+        if factor is not None and own.inflation:
+            each = [*inflation_by_seed(own, reached), own.inflation]
             points.append(Point(s.cell.compression, own.inflation * factor, min(each) * factor, max(each) * factor))
-    return Line(points, [s.cell.compression for s in cells if not s.iterations[text].steps])
+        elif factor is not None:
+            never.append(s.cell.compression)
+    return Line(points, never)
 
 
 def _picture(
     stem: str, title: str, caption: str, panels: Mapping[Any, Lines], draw: Any, missing: str
 ) -> Picture:  # fmt: skip
-    if not any(line.points for lines in panels.values() for line in lines.values()):
+    panels = {target: lines for target, lines in panels.items() if _has_marks(lines)}
+    if not panels:
         return Picture(stem, title, caption, missing=missing)
     told = [_alternative(target, lines) for target, lines in panels.items()]
-    return Picture(stem, title, caption, " ".join(told), draw, HEIGHT + PANEL * (len(panels) - 1))
+    return Picture(stem, title, caption, " ".join(told), partial(draw, panels), HEIGHT + PANEL * (len(panels) - 1))
+
+
+def _has_marks(lines: Lines) -> bool:
+    return any(line.points or line.never for line in lines.values())
 
 
 def _alternative(target: Target | None, lines: Lines) -> str:
@@ -103,7 +112,7 @@ def _alternative(target: Target | None, lines: Lines) -> str:
 
 
 def _draw(
-    evidence: Evidence, panels: Mapping[Target | None, Lines], axis: str, star: float, shade: bool, figure: Any
+    evidence: Evidence, axis: str, star: float, shade: bool, panels: Mapping[Target | None, Lines], figure: Any
 ) -> None:  # fmt: skip
     all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (target, lines) in zip(all_axes, panels.items(), strict=True):
@@ -113,5 +122,4 @@ def _draw(
             axes.set_title(f"to {told_target(target)}", pad=9)
         if axes is not all_axes[-1]:
             axes.set_xlabel("")
-    handles, labels = all_axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=3)
+    legend(figure, handles_of(all_axes))

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from pocketrec.report.evidence import Evidence, label
-from pocketrec.report.figures.canvas import Picture
+from pocketrec.report.figures.canvas import Picture, handles_of, legend
 from pocketrec.report.looks import FULL_COLOUR, Look, name_of
 from pocketrec.report.words import times
 from pocketrec.study import Curve, Summary
@@ -61,8 +61,7 @@ def _draw(evidence: Evidence, compressions: Sequence[float], figure: Any) -> Non
         axes.set_title(times(compression))
         axes.set_ylabel("validation AUC")
     panels[-1].set_xlabel("optimiser steps")
-    unique = {text: handle for axes in panels for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(unique.values()), list(unique), loc="outside upper left", ncols=3)
+    legend(figure, handles_of(panels))
 
 
 def _draw_cell(axes: Any, evidence: Evidence, summary: Summary, look: Look) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from pocketrec.report.evidence import Evidence, label
-from pocketrec.report.figures.canvas import Picture
+from pocketrec.report.figures.canvas import Picture, handles_of, legend
 from pocketrec.report.looks import FULL_COLOUR, FULL_MARKER, name_of
 from pocketrec.report.words import size
 from pocketrec.study import Summary
@@ -49,7 +49,7 @@ def _draw(evidence: Evidence, figure: Any) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: size(value)))
     axes.minorticks_off()
     axes.set(xlabel="stored by the embeddings (log scale)", ylabel="test AUC")
-    figure.legend(loc="outside upper left", ncols=3)
+    legend(figure, handles_of([axes]))
 
 
 def _draw_full(axes: Any, full: Summary) -> None:

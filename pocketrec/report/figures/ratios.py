@@ -10,8 +10,8 @@ from pocketrec.report.looks import FULL_COLOUR, PAPER_MARKER, Look, name_of
 from pocketrec.report.paper import COMPRESSION as PAPER_COMPRESSION
 from pocketrec.report.words import times
 
-APART = 1.3
-"""Marks of schemes that never got there stand side by side: so many times further right each."""
+APART, TOGETHER = 1.3, 5.0
+"""Marks of schemes that never got there stand side by side: each so many times further right, all within so much."""
 
 
 class Point(NamedTuple):
@@ -42,9 +42,10 @@ def draw_ratios(
     if shade_below_one:
         axes.axhspan(axes.get_ylim()[0], 1, color="0.92", linewidth=0, zorder=0)
     axes.axhline(1, color=FULL_COLOUR, linewidth=1.2, label=name_of("full"))
+    apart = min(APART, TOGETHER ** (1 / len(lines)))
     for i, (scheme, line) in enumerate(lines.items()):
         _draw_line(axes, scheme, line, looks[scheme])
-        places = [compression * APART ** (i - (len(lines) - 1) / 2) for compression in line.never]
+        places = [compression * apart ** (i - (len(lines) - 1) / 2) for compression in line.never]
         _draw_hollow(axes, places, height, looks[scheme])
     _draw_star(axes, paper)
 

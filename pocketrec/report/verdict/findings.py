@@ -13,13 +13,19 @@ SAME = 0.02
 """Two times that differ by less than this share are called the same: turns of one benchmark differ as much."""
 
 
+MATTERS = 0.005
+"""A loss of test AUC that nobody would call small: where it is not ruled out, "no loss to be seen" would mislead."""
+
+
 class Quality(Enum):
     """What the difference to full tables is, by its 95 % interval over paired seeds."""
 
     LOSS = "loss"
     GAIN = "gain"
     UNSEEN = "unseen"
-    """The interval holds 0."""
+    """The interval holds 0, and no loss beyond `MATTERS`."""
+    UNCLEAR = "unclear"
+    """The interval holds 0, and losses that would matter."""
     UNKNOWN = "unknown"
     """No interval: fewer than two seeds in common."""
 
@@ -30,7 +36,9 @@ def quality(difference: Interval | None) -> Quality:
         return Quality.UNKNOWN
     if difference.high < 0:
         return Quality.LOSS
-    return Quality.GAIN if difference.low > 0 else Quality.UNSEEN
+    if difference.low > 0:
+        return Quality.GAIN
+    return Quality.UNSEEN if difference.low >= -MATTERS else Quality.UNCLEAR
 
 
 def findings(evidence: Evidence, summary: Summary) -> list[str]:
@@ -54,12 +62,17 @@ def _quality(s: Summary) -> str:
             return f"{stored} loses {-mean:.4f} ± {half:.4f} test AUC: more than noise over {seeds}."
         case Quality.GAIN:
             return f"{stored} gains {mean:.4f} ± {half:.4f} test AUC: more than noise over {seeds}."
-        case Quality.UNSEEN:
+        case Quality.UNSEEN | Quality.UNCLEAR:
             return (
                 f"{stored} differs by {signed(mean)} ± {half:.4f} test AUC: no more than noise over {seeds}, which "
-                f"could hide a loss of up to {-(s.difference.low or 0):.4f}."
+                f"could hide a loss of up to {hidden(s.difference):.4f}."
             )
     return f"{stored} differs by {signed(mean)} test AUC in the one seed both ran, which cannot tell that from noise."
+
+
+def hidden(difference: Interval | None) -> float:
+    """The largest loss that the interval does not rule out."""
+    return max(0.0, -(difference.low or 0.0)) if difference else 0.0
 
 
 def near(target: Target) -> str:

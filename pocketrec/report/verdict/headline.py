@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pocketrec.report.evidence import Evidence, label, labels
 from pocketrec.report.looks import name_of
 from pocketrec.report.verdict.caveats import caveats
-from pocketrec.report.verdict.findings import Quality, Scales, findings, near, quality, scales
+from pocketrec.report.verdict.findings import Quality, Scales, findings, hidden, near, quality, scales
 from pocketrec.report.words import capital, listed, times
 from pocketrec.study import Summary, Target
 
@@ -51,11 +51,17 @@ def _by_quality(cells: Sequence[Summary]) -> Iterator[str]:
     if gain := sorted_[Quality.GAIN]:
         yield f"better than full tables beyond noise at {listed(list(map(_gained, gain)))}"
     if unseen := sorted_[Quality.UNSEEN]:
-        yield f"no loss to be seen at {listed([times(s.cell.compression) for s in unseen])}"
+        yield f"no loss to be seen at {listed(list(map(_hidden, unseen)))}"
+    if unclear := sorted_[Quality.UNCLEAR]:
+        yield f"too noisy to tell at {listed(list(map(_hidden, unclear)))}"
     if loss := sorted_[Quality.LOSS]:
         yield f"a loss beyond noise at {listed(list(map(_gained, loss)))}"
     if unknown := sorted_[Quality.UNKNOWN]:
         yield f"too few seeds to judge at {listed([times(s.cell.compression) for s in unknown])}"
+
+
+def _hidden(s: Summary) -> str:
+    return f"{times(s.cell.compression)} (up to {hidden(s.difference):.4f} AUC could hide)"
 
 
 def _gained(s: Summary) -> str:
