@@ -32,6 +32,10 @@ class TrainingError(PocketrecError, RuntimeError):
     """A run that cannot go on: the loss is not a number, the checkpoint is another model's (exit code 1)."""
 
 
+class DivergedError(TrainingError):
+    """Weights, a loss or predictions that are no finite numbers, though the data are: other settings may do better."""
+
+
 def whole_number(name: str, value: Any, *, at_least: int) -> int:
     """`value` as an int. Raises UsageError, naming it, for anything but a whole number of at least so much."""
     try:

@@ -5,8 +5,6 @@ A budget too small for a scheme and a loss that is not a number are results too:
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import multiprocessing
 import sys
@@ -17,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketrec.errors import TrainingError, UsageError
-from pocketrec.files import write_text
+from pocketrec.errors import TrainingError
+from pocketrec.study.rows import append_rows, read_rows as read_rows
+from pocketrec.study.work import end_of
 
 COLUMNS = (
     "date", "commit", "machine", "versions", "phase", "cell", "log", "settings", "seed",
@@ -54,11 +53,6 @@ class Trial:
 def key_of(row: Mapping[str, str]) -> Key:
     """The key of the trial that made the row."""
     return row["cell"], row["log"], row["settings"], int(row["seed"])
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """All rows so far; a last line torn by a kill is left out."""
-    return list(csv.DictReader(io.StringIO(_whole_lines(path))))
 
 
 def best_settings(rows: Rows, cell: str) -> dict[str, Any] | None:
@@ -132,8 +126,9 @@ def training_flags(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _run(trial: Trial, data: Path) -> dict[str, Any]:
-    from pocketrec.cli.train import config_from
     from pocketrec.data import open_log
+    from pocketrec.runs.flags import config_from
+    from pocketrec.sharing.budget import BudgetError
 
     log = open_log(data, progress=False)
     config = config_from({**training_flags(trial.settings), "seed": trial.seed, "threads": 1})
@@ -142,8 +137,8 @@ def _run(trial: Trial, data: Path) -> dict[str, Any]:
             metrics = _trained(trial.settings, log, config, Path(folder))
         except TrainingError as error:
             return {"error": f"diverged: {_one_line(error.__cause__ or error)}"}
-        except UsageError as error:
-            return {"error": f"unreachable: ends near {_end(error, log, config):.4g}x: {_one_line(error)}"}
+        except BudgetError as error:
+            return {"error": f"unreachable: ends near {end_of(error, log, config):.4g}x: {_one_line(error)}"}
     return {name: _short(metrics[name]) for name in MEASURED}
 
 
@@ -158,17 +153,6 @@ def _trained(settings: Mapping[str, Any], log: Any, config: Any, folder: Path) -
     return encoded | {"seconds": trained["seconds"] + encoded["seconds"]}
 
 
-def _end(error: UsageError, log: Any, config: Any) -> float:
-    """The compression that a scheme reaches which tells how many slots it takes; any other mistake is raised again."""
-    from pocketrec.embedding.budget import FULL_ITEM_BYTES, slot_bytes
-    from pocketrec.runs.build import full_slots
-    from pocketrec.sharing.budget import BudgetError
-
-    if not isinstance(error, BudgetError):
-        raise error
-    return full_slots(log.manifest, config) * FULL_ITEM_BYTES / (error.least * slot_bytes(config.dtype))
-
-
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
@@ -177,19 +161,6 @@ def _short(value: Any) -> Any:
     return f"{value:.6g}" if isinstance(value, float) else value
 
 
-def _whole_lines(path: Path) -> str:
-    """Without what a kill in the middle of a write left."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return text[: text.rfind("\n") + 1]
-
-
 def append(path: Path, row: Mapping[str, Any], columns: Sequence[str] = COLUMNS) -> None:
     """Write one more row, in place of one that a kill tore."""
-    whole = _whole_lines(path)
-    if path.exists() and path.stat().st_size > len(whole.encode()):
-        write_text(path, whole)
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        if not whole:
-            writer.writeheader()
-        writer.writerow(row)
+    append_rows(path, [row], columns)

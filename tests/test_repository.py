@@ -27,11 +27,14 @@ FLOORS = {
     "compress": 5,
     "models": 5,
     "optim": 5,
+    "theory": 5,
     "training": 6,
+    "plan": 7,
     "runs": 7,
-    "report": 8,
-    "cli": 9,
-    "__main__": 10,
+    "study": 8,
+    "report": 9,
+    "cli": 10,
+    "__main__": 11,
 }
 HEAVY = ("torch", "pandas", "polars", "matplotlib", "triton", "fastapi", "onnx", "torchmetrics", "tensorboard")
 

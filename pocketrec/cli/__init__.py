@@ -1,4 +1,4 @@
-"""The command line (floor 9): parse, call, show progress, print. One command a file."""
+"""The command line (floor 10): parse, call, show progress, print. One command a file."""
 
 from pocketrec.cli.main import main
 

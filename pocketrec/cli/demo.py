@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pocketrec.cli import train
 from pocketrec.cli.show import number, ratio, size, table
 from pocketrec.errors import UsageError
 
@@ -31,6 +30,7 @@ def run(args: argparse.Namespace) -> None:
     from pocketrec.data import open_log
     from pocketrec.report import read_finished
     from pocketrec.runs import train_run
+    from pocketrec.runs.flags import config_from
 
     out = Path(args.out)
     known = {"clicks.tsv", "clicks.json", "prepared", "comparison.png", *(s["sharing"] for s in SHARINGS)}
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
         name = _name(sharing)
         _say(f"{number_}/4 training a DLRM with {name}")
         folder = out / str(sharing["sharing"])
-        train_run(log, train.config_from(dict(sharing)), folder, resume=(folder / "config.json").exists())
+        train_run(log, config_from(sharing), folder, resume=(folder / "config.json").exists())
     runs = [read_finished(_name(s), out / str(s["sharing"])) for s in SHARINGS]
     print(_table(runs))
     print(

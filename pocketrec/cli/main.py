@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 
 import pocketrec
-from pocketrec.cli import demo, encode, evaluate, info, prepare, synth, train
+from pocketrec.cli import demo, encode, evaluate, info, plan, prepare, report, study, synth, train
 from pocketrec.errors import PocketrecError
 
-COMMANDS = (demo, synth, prepare, train, encode, evaluate, info)
+COMMANDS = (demo, synth, prepare, plan, train, encode, evaluate, info, study, report)
 INTERRUPTED = 130
 
 

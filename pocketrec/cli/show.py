@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 
 
 def number(value: int) -> str:
@@ -25,10 +26,16 @@ def ratio(value: float) -> str:
     return f"{value:,.0f}x" if value >= 99.5 else f"{value:.3g}x"
 
 
-def pairs(title: str, rows: Sequence[tuple[str, str]]) -> str:
-    """A title and aligned `name  value` lines."""
+def pairs(title: str, rows: Iterable[tuple[str, str]], columns: int | None = None) -> str:
+    """A title and aligned `name  value` lines; values go on below where a line would be longer than `columns`."""
+    rows = list(rows)
     width = max((len(name) for name, _ in rows), default=0)
-    return "\n".join([title, *(f"  {name:<{width}}  {value}" for name, value in rows)])
+    lines = [title]
+    for name, value in rows:
+        head = f"  {name:<{width}}  "
+        told = [value] if columns is None else textwrap.wrap(value, columns - len(head))
+        lines.append(head + f"\n{' ' * len(head)}".join(told))
+    return "\n".join(lines)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -11,7 +11,6 @@ import json
 from typing import Any
 
 from pocketrec.cli.show import number, pairs, ratio, size
-from pocketrec.errors import UsageError
 
 EXAMPLE = """examples:
   pocketrec train --data prepared --sharing full --out runs/full
@@ -24,7 +23,6 @@ SHARINGS = (
 """The words of `pocketrec.sharing.SCHEMES`, which would cost --help an import of torch."""
 RANKERS = "dlrm, dlrm-dcnv2, deepfm, dcn-v2, xdeepfm, autoint, fibinet"
 """The words of `pocketrec.models.MODELS`, likewise."""
-DEFAULT_SHARING, DEFAULT_COMPRESSION = "robe", 100.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,9 +75,7 @@ def _add_sharing(group: Any) -> None:
         metavar="float32|bfloat16|float16|int8|int4",
         help="what the memory is stored in (default float32); integers train a float32 master as they will serve it",
     )
-    group.add_argument(
-        "--compression", type=float, metavar="X", help=f"full bytes / stored bytes (default {DEFAULT_COMPRESSION:g})"
-    )
+    group.add_argument("--compression", type=float, metavar="X", help="full bytes / stored bytes (default 100)")
     group.add_argument("--memory-size", type=int, metavar="SLOTS", help="slots of the memory, instead of --compression")
     group.add_argument("--chunk-size", type=int, metavar="Z", help="robe, hot-cold: slots copied at once")
     group.add_argument(
@@ -118,45 +114,11 @@ def _add_training(group: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     from pocketrec.data import open_log
     from pocketrec.runs import train_run
+    from pocketrec.runs.flags import config_from
 
     config = config_from(vars(args))
     metrics = train_run(open_log(args.data), config, args.out, resume=args.resume, log_to_tensorboard=args.tensorboard)
     print(summary(args.out, metrics))
-
-
-def config_from(flags: dict[str, Any]) -> Any:
-    """The RunConfig that flags ask for; what is not given takes the defaults that suit the scheme."""
-    from dataclasses import fields
-
-    from pocketrec.runs import RunConfig, defaults_for
-    from pocketrec.training import TrainConfig
-
-    given = {name: value for name, value in flags.items() if value is not None}
-    if "options" in given:
-        given["options"] = dict(given["options"])
-    if "init" in given:
-        given["init"] = _number_or_word(given["init"])
-    if "optimizer" in given:
-        given = {"embedding_optimizer": given["optimizer"], "dense_optimizer": given["optimizer"]} | given
-    sharing = given.get("sharing", DEFAULT_SHARING)
-    _refuse_foreign(sharing, given)
-    settings = defaults_for(sharing, given)
-    if settings.get("sharing") != "full" and not {"compression", "memory_size"} & given.keys():
-        settings["compression"] = DEFAULT_COMPRESSION
-    own, training = ({f.name for f in fields(cls)} for cls in (RunConfig, TrainConfig))
-    return RunConfig(
-        **{name: value for name, value in settings.items() if name in own},
-        training=TrainConfig(**{name: value for name, value in settings.items() if name in training}),
-    )
-
-
-def _refuse_foreign(sharing: str, given: dict[str, Any]) -> None:
-    """A flag that would do nothing is a mistake worth telling."""
-    from pocketrec.sharing import SCHEMES
-
-    for name in ("chunk_size", "hash", "signed", "align"):
-        if name in given and sharing in SCHEMES and not {name, "cold"} & SCHEMES[sharing].__dataclass_fields__.keys():
-            raise UsageError(f"--{name.replace('_', '-')} means nothing to sharing {sharing!r}: leave it out")
 
 
 def option(text: str) -> tuple[str, Any]:
@@ -168,13 +130,6 @@ def option(text: str) -> tuple[str, Any]:
         return name.replace("-", "_"), json.loads(value)
     except ValueError:
         return name.replace("-", "_"), value
-
-
-def _number_or_word(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def summary(title: str, metrics: dict[str, Any]) -> str:

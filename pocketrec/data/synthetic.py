@@ -15,17 +15,15 @@ from typing import IO
 import numpy as np
 
 from pocketrec import files
-from pocketrec.data.planted import AucHistogram, PlantedModel, probability
+from pocketrec.data.planted import AucHistogram, probability
+from pocketrec.data.presets import PRESETS
 from pocketrec.data.progress import Progress
-from pocketrec.data.synthetic_text import LARGEST_INTEGER, format_lines
+from pocketrec.data.synthetic_log import BLOCK_ROWS, FEATURES, Block, SyntheticLog, blank_shares, columns_rng
+from pocketrec.data.synthetic_text import format_lines
 from pocketrec.data.system import os_errors_told, processors
-from pocketrec.data.tails import CRITEO_CARDINALITIES, HeavyTail, column_sizes
-from pocketrec.errors import DataError, UsageError
+from pocketrec.data.tails import CRITEO_CARDINALITIES, Population, column_sizes
+from pocketrec.errors import DataError, UsageError, one_of, real_number, whole_number
 from pocketrec.hashing import ID_LIMIT
-
-FEATURES, DENSE = len(CRITEO_CARDINALITIES), 13
-_BLOCK_ROWS = 1 << 15
-_CALIBRATION_BLOCK = 1 << 40  # a block number that no file reaches
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,8 @@ class SynthReport:
     rows: int
     distinct_ids: int
     """(column, value) pairs that occur, blanks not counted."""
+    existing_ids: int
+    """(column, value) pairs that might have occurred."""
     click_rate: float
     best_auc: float
     """AUC of the true probabilities against the drawn clicks: no model can do better, but by luck."""
@@ -46,31 +46,36 @@ def synthesize(
     out_file: str | os.PathLike[str],
     *,
     rows: int,
-    distinct_ids: int = 100_000,
+    distinct_ids: int | None = None,
+    preset: str | None = None,
+    scale: float | None = None,
     seed: int = 0,
-    click_rate: float = 0.25,
+    click_rate: float | None = None,
     progress: bool = True,
 ) -> SynthReport:
     """Write a log of `rows` lines in Criteo's layout to `out_file` (.tsv, .txt or .gz); the same for the same seed.
 
-    distinct_ids: about how many distinct values the 26 columns have together (fewer when there are too few rows).
+    distinct_ids: about how many distinct values the 26 columns have together (fewer when there are too few rows);
+        100,000 unless told.
+    preset, scale: instead, imitate a public log (`PRESETS`): in as many rows as it has, about as many values of each
+        column occur; scale, in (0, 1], makes the large columns smaller (see `Preset.populations`).
+    click_rate: share of clicks; the preset's, or 0.25.
     Raises UsageError for arguments that make no sense, DataError when the file exists.
     """
     path = Path(out_file)
-    if rows < 1 or distinct_ids < 2 * FEATURES or not 0 < click_rate < 1:
-        raise UsageError(
-            f"rows must be at least 1, distinct_ids at least {2 * FEATURES}, click_rate between 0 and 1, "
-            f"got {rows}, {distinct_ids}, {click_rate}"
-        )
+    rows = whole_number("rows", rows, at_least=1)
     if not 0 <= seed < ID_LIMIT:
         raise UsageError(f"seed must be in [0, 2^62), got {seed}")
-    if distinct_ids > sum(CRITEO_CARDINALITIES):
-        raise UsageError(f"distinct_ids must be at most {sum(CRITEO_CARDINALITIES)}, got {distinct_ids}")
+    if preset is None:
+        populations, usual_rate = _populations(rows, distinct_ids, scale), 0.25
+    else:
+        populations, usual_rate = _imitated(preset, distinct_ids, scale, seed)
+    click_rate = real_number("click_rate", usual_rate if click_rate is None else click_rate, "(0, 1)")
     if path.exists():
         raise DataError(f"{path}: exists: delete it or choose another name")
-    log = SyntheticLog(seed, rows, distinct_ids, click_rate)
+    log = SyntheticLog(seed, populations, click_rate)
     drawn, expected, clicks = AucHistogram(), AucHistogram(), 0
-    seen = [np.zeros(tail.size, bool) for tail in log.tails]
+    seen = [np.zeros(each.size, bool) for each in populations]
     with (
         os_errors_told(path),
         files.atomic_path(path) as part,
@@ -86,71 +91,42 @@ def synthesize(
                 marks[block.ranks[~block.blank[:, feature], feature]] = True
             line.advance(len(block.labels))
     distinct = sum(int(marks.sum()) for marks in seen)
-    return SynthReport(rows, distinct, clicks / rows, drawn.auc(), expected.auc())
+    existing = sum(each.size for each in populations)
+    return SynthReport(rows, distinct, existing, clicks / rows, drawn.auc(), expected.auc())
 
 
-@dataclass(frozen=True)
-class Block:
-    """Some lines: B rows."""
-
-    labels: np.ndarray
-    """(B,) bool."""
-    integers: np.ndarray
-    """(B, 13) int64, -1 where blank."""
-    ranks: np.ndarray
-    """(B, 26) int64."""
-    ids: np.ndarray
-    """(B, 26) uint32, 0 where blank."""
-    blank: np.ndarray
-    """(B, 26) bool."""
-    logits: np.ndarray
-    """(B,) float64, of the true click probability."""
+def _populations(rows: int, distinct_ids: int | None, scale: float | None) -> list[Population]:
+    if scale is not None:
+        raise UsageError(f"scale is of a preset, got {scale} and no preset: name one, or say distinct_ids instead")
+    most, distinct_ids = sum(CRITEO_CARDINALITIES), 100_000 if distinct_ids is None else distinct_ids
+    if not 2 * FEATURES <= distinct_ids <= most:
+        raise UsageError(f"distinct_ids must be at least {2 * FEATURES} and at most {most}, got {distinct_ids}")
+    return [Population.of(feature, n, rows) for feature, n in enumerate(column_sizes(distinct_ids))]
 
 
-class SyntheticLog:
-    """Draws blocks of rows; block k depends only on the arguments and k."""
-
-    def __init__(self, seed: int, rows: int, distinct_ids: int, click_rate: float) -> None:
-        self.seed = seed
-        sizes = column_sizes(distinct_ids)
-        self.tails = [HeavyTail(feature, seed, size, rows) for feature, size in enumerate(sizes)]
-        rng = np.random.default_rng([seed, 0])
-        # A third of the columns has blanks, as in Criteo.
-        self._blank_shares = np.where(rng.random(FEATURES) < 0.33, rng.uniform(0.02, 0.4, FEATURES), 0.0)
-        self._missing_shares = np.where(rng.random(DENSE) < 0.4, rng.uniform(0.02, 0.4, DENSE), 0.0)
-        self._centers, self._widths = rng.uniform(0.5, 3.5, DENSE), rng.uniform(0.7, 1.5, DENSE)
-        self.model = PlantedModel(seed, FEATURES, DENSE)
-        self.model.calibrate(self.block(_CALIBRATION_BLOCK, _BLOCK_ROWS).logits, click_rate)
-
-    def block(self, number: int, rows: int) -> Block:
-        """`rows` rows."""
-        rng = np.random.default_rng([self.seed, 3, number])
-        counts = np.exp(self._centers + self._widths * rng.standard_normal((rows, DENSE), np.float32))
-        integers = np.minimum(counts, LARGEST_INTEGER).astype(np.int64)
-        integers[rng.random((rows, DENSE), np.float32) < self._missing_shares] = -1
-        blank = rng.random((rows, FEATURES), np.float32) < self._blank_shares
-        ranks = np.empty((rows, FEATURES), np.int64, order="F")
-        ids = np.empty((rows, FEATURES), np.uint32, order="F")
-        for feature, tail in enumerate(self.tails):
-            ranks[:, feature] = tail.ranks(rng.random(rows))
-            ids[:, feature] = tail.ids(ranks[:, feature])
-        ids[blank] = 0
-        logits = self.model.logit(np.log1p(np.maximum(integers, 0)), ids)
-        labels = rng.random(rows) < probability(logits)
-        return Block(labels, integers, ranks, ids, blank, logits)
+def _imitated(preset: str, distinct_ids: int | None, scale: float | None, seed: int) -> tuple[list[Population], float]:
+    """The populations and the click rate."""
+    log = PRESETS[one_of("preset", preset, PRESETS)]
+    if distinct_ids is not None:
+        raise UsageError(
+            f"preset and distinct_ids both say how many values there are, got {preset!r} and {distinct_ids}: leave out "
+            "distinct_ids, and use scale for smaller tables"
+        )
+    scale = real_number("scale", 1.0 if scale is None else scale, "(0, 1]")
+    return log.populations(scale, 1.0 - blank_shares(columns_rng(seed))), log.click_rate
 
 
 def _in_order(log: SyntheticLog, rows: int) -> Iterator[tuple[Block, bytes]]:
     """All blocks and their text, made by threads, in order."""
 
     def make(number: int) -> tuple[Block, bytes]:
-        block = log.block(number, min(_BLOCK_ROWS, rows - number * _BLOCK_ROWS))
+        block = log.block(number, min(BLOCK_ROWS, rows - number * BLOCK_ROWS))
         return block, format_lines(block.labels, block.integers, block.ids, block.blank)
 
     threads = processors()
     waiting: deque[Future[tuple[Block, bytes]]] = deque()
     with ThreadPoolExecutor(threads, "synth") as pool:
-        for number in range(-(-rows // _BLOCK_ROWS)):
+        for number in range(-(-rows // BLOCK_ROWS)):
             waiting.append(pool.submit(make, number))
             if len(waiting) > threads:
                 yield waiting.popleft().result()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from pocketrec.runs.build import Shape, Sizes, build_ids, build_model, completed
 from pocketrec.runs.config import RunConfig
 from pocketrec.runs.folder import CONFIG, METRICS, check_folder, read_config, read_metrics, undo
 from pocketrec.sharing import CODED
-from pocketrec.training import Metrics, Result, evaluate, load_weights, train
+from pocketrec.training import Metrics, Result, ShouldStop, evaluate, load_weights, train
 
 EVALUATION_BATCH = 16_384
 
@@ -58,11 +59,12 @@ def train_run(
     resume: bool = False,
     progress: bool = True,
     log_to_tensorboard: bool = False,
+    should_stop: ShouldStop | None = None,
 ) -> dict[str, Any]:
     """Train, test, and write `config.json`, `history.csv`, `checkpoint.pt`, `model.pt` and, last, `metrics.json`.
 
-    Returns what `metrics.json` holds. Raises UsageError for an `out` that holds something else or another run,
-    TrainingError as `train` does.
+    Returns what `metrics.json` holds. `should_stop` is that of `train`. Raises UsageError for an `out` that holds
+    something else or another run, TrainingError as `train` does.
     """
     if config.sharing in CODED:
         raise UsageError(
@@ -97,12 +99,15 @@ def train_run(
             identity={"run": _identity(config), "data": about["data"], "hash": hashing.VERSION},
             progress=progress,
             log_to_tensorboard=log_to_tensorboard,
+            should_stop=should_stop,
         )
     except UsageError:
         undo(folder)
         raise
+    started = time.perf_counter()
     test = evaluate_run(run, log, "test") if log.manifest.rows["test"] else None
     metrics = _summary(result, test, sizes_of(run.model, log, ids, config), config)
+    metrics["test_seconds"] = time.perf_counter() - started
     write_json(folder / METRICS, metrics)
     return read_metrics(folder)
 
@@ -168,7 +173,9 @@ def _summary(result: Result, test: Metrics | None, sizes: Sizes, config: RunConf
         "steps": result.steps,
         "steps_to_best": result.steps_to_best,
         "stopped_early": result.stopped_early,
+        "stopped_by_caller": result.stopped_by_caller,
         "seconds": result.seconds,
+        "evaluation_seconds": result.evaluation_seconds,
         "samples_per_second": result.samples_per_second,
         **asdict(sizes),
         "seed": config.training.seed,

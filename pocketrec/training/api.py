@@ -15,7 +15,7 @@ from pocketrec.errors import UsageError
 
 from .config import TrainConfig
 from .run import Run
-from .state import Result
+from .state import Result, ShouldStop
 
 
 def train(
@@ -29,6 +29,7 @@ def train(
     identity: Mapping[str, Any] | None = None,
     progress: bool = True,
     log_to_tensorboard: bool = False,
+    should_stop: ShouldStop | None = None,
 ) -> Result:
     """Train a click model with binary cross-entropy; the model ends with the weights of its best validation AUC.
 
@@ -43,6 +44,8 @@ def train(
         identity: JSON values that say what is trained on what; a checkpoint of another identity is refused.
         progress: show a live line on stderr.
         log_to_tensorboard: write the history to `out/tensorboard` too.
+        should_stop: asked after each evaluation, with the rows of the history so far; True ends the run there, like
+            the patience does.
 
     A run stopped at any moment (kill -9 included) and resumed with the same arguments, and a model of the same initial
     weights, ends with the same weights, bit for bit. For this, what iterating `train_data` gives may depend only on
@@ -59,7 +62,7 @@ def train(
     threads = torch.get_num_threads()
     was_training = model.training
     folder = None if out is None else Path(out)
-    run = Run(model, train_data, validation_data, config or TrainConfig(), folder, _plain(identity))
+    run = Run(model, train_data, validation_data, config or TrainConfig(), folder, _plain(identity), should_stop)
     try:
         return run.run(resume=resume, progress=progress, log_to_tensorboard=log_to_tensorboard)
     finally:

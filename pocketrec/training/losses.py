@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pocketrec.errors import TrainingError
+from pocketrec.errors import DivergedError, TrainingError
 
 from .batches import first_not_finite
 from .config import TrainConfig
@@ -18,7 +18,8 @@ _STEPS_BETWEEN_READS_ON_A_DEVICE = 20
 
 
 class LossMonitor:
-    """Adds each loss to the state. Raises TrainingError naming the exact step of one that is not finite.
+    """Adds each loss to the state. Raises TrainingError naming the exact step of one that is not finite, a
+    DivergedError where the batch is not to blame.
 
     On the CPU a loss is read before it changes any weight. Elsewhere reading waits for the device, so losses and their
     batches are kept for a few steps and read together; `flush` reads what is left.
@@ -42,9 +43,10 @@ class LossMonitor:
         values = torch.stack([loss for _, loss, _, _ in pending]).tolist() if pending else []
         for value, (step, _, inputs, labels) in zip(values, pending, strict=True):
             if not math.isfinite(value):
-                raise TrainingError(
-                    f"the loss is {value} at step {step}: {_likely_cause(inputs, labels, self._config)}"
-                )
+                told, fault = f"the loss is {value} at step {step}", _fault_of(inputs, labels)
+                if fault:
+                    raise TrainingError(f"{told}: {fault}")
+                raise DivergedError(f"{told}: {_advice(self._config)}")
             self._state.loss_sum += value
             self._state.loss_count += 1
 
@@ -60,20 +62,21 @@ def check_labels(labels: Tensor, step: int) -> None:
 
 
 def check_weights(model: nn.Module, step: int, config: TrainConfig) -> None:
-    """Raise TrainingError when a weight is not finite, so that no such checkpoint is written."""
+    """Raise DivergedError when a weight is not finite, so that no such checkpoint is written."""
     for name, parameter in model.named_parameters():
         # A finite sum proves finite terms, at a fraction of the cost of looking at each.
         if not torch.isfinite(parameter.detach().sum()) and not torch.isfinite(parameter.detach()).all():
-            raise TrainingError(f"weights in {name} are not finite numbers after step {step}: {_diverged(config)}")
+            raise DivergedError(f"weights in {name} are not finite numbers after step {step}: {_advice(config)}")
 
 
-def _likely_cause(inputs: tuple[Any, ...], labels: Tensor, config: TrainConfig) -> str:
+def _fault_of(inputs: tuple[Any, ...], labels: Tensor) -> str:
+    """What is wrong with a batch; nothing when it is fine."""
     if not torch.isfinite(labels).all():
         return "the labels of this batch hold NaN or infinity; clean the data"
-    return first_not_finite(inputs) or _diverged(config)
+    return first_not_finite(inputs)
 
 
-def _diverged(config: TrainConfig) -> str:
+def _advice(config: TrainConfig) -> str:
     embedding, dense = config.learning_rates()
     return (
         f"the inputs are finite, so the learning rate is probably too high (embeddings {embedding:g}, "

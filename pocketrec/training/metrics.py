@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pocketrec.errors import DataError, TrainingError
+from pocketrec.errors import DataError, DivergedError, TrainingError
 
 from .batches import first_not_finite, forward, split_batch
 from .device import usable_device
@@ -100,11 +100,12 @@ def _check(logits: Tensor, labels: Tensor) -> None:
 def _check_finite(logits: Tensor, inputs: tuple[Any, ...]) -> None:
     bad = ~torch.isfinite(logits)
     if bad.any():
-        cause = first_not_finite(inputs) or (
-            "the inputs are finite, so the model diverged: train it again with a lower learning rate"
-        )
-        raise TrainingError(
-            f"evaluate: {int(bad.sum())} of {len(logits)} predictions of a batch are not finite numbers: {cause}"
+        told = f"evaluate: {int(bad.sum())} of {len(logits)} predictions of a batch are not finite numbers"
+        fault = first_not_finite(inputs)
+        if fault:
+            raise TrainingError(f"{told}: {fault}")
+        raise DivergedError(
+            f"{told}: the inputs are finite, so the model diverged: train it again with a lower learning rate"
         )
 
 

@@ -26,7 +26,7 @@ from .optimizers import Optimizers
 from .progress import ProgressLine
 from .run_folder import RunFolder
 from .schedule import evaluation_steps, learning_rate_factor
-from .state import Result, RunState
+from .state import Result, RunState, ShouldStop
 from .tensorboard import log_row, open_tensorboard
 
 
@@ -41,8 +41,10 @@ class Run:
         config: TrainConfig,
         out: Path | None,
         identity: dict[str, Any],
+        should_stop: ShouldStop | None = None,
     ) -> None:
         self.model, self.validation_data, self.config = model, validation_data, config
+        self.should_stop = should_stop
         self.epochs = Epochs(train_data)
         self.total_steps = config.epochs * self.epochs.steps
         self.evaluate_after = evaluation_steps(self.epochs.steps, config.evaluations_per_epoch)
@@ -78,11 +80,11 @@ class Run:
                 self.tensorboard = open_tensorboard(self.folder.path / "tensorboard", self.state.step)
             self._begin(found, resume)
             with Interrupts() as self.interrupts:
-                while self.state.step < self.total_steps and not self.state.stopped_early:
+                while self.state.step < self.total_steps and not self.state.stopped:
                     self._train_epoch()
             return self._finish()
         except TrainingError as error:
-            raise TrainingError(f"{error} ({self.folder.after_an_error()})") from error
+            raise type(error)(f"{error} ({self.folder.after_an_error()})") from error
         finally:
             self.progress.close()
             if self.tensorboard is not None:
@@ -114,7 +116,7 @@ class Run:
                 self.losses.flush()
             self.state.seconds += time.perf_counter() - mark
             self._between_steps(evaluating)
-            if self.state.stopped_early:
+            if self.state.stopped:
                 return
             mark = time.perf_counter()
 
@@ -156,7 +158,7 @@ class Run:
         try:
             metrics = evaluate(self.model, self.validation_data, device=self.device)
         except TrainingError as error:
-            raise TrainingError(f"after step {self.state.step}: {error}") from error
+            raise type(error)(f"after step {self.state.step}: {error}") from error
         factor = learning_rate_factor(self.state.step, self.total_steps, self.config)
         embedding_rate, dense_rate = self.config.learning_rates()
         improved = self.state.record(
@@ -171,6 +173,8 @@ class Run:
             self.best.keep(self.model, self.state.step)
         patience = self.config.patience
         self.state.stopped_early = patience is not None and self.state.evaluations_without_gain >= patience
+        if self.should_stop is not None:
+            self.state.stopped_by_caller = self.should_stop(self.state.history)
         self.folder.write_history(self.state.history)
         if self.tensorboard is not None:
             log_row(self.tensorboard, self.state.history[-1])

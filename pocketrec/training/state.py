@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,6 +11,8 @@ from .metrics import Metrics
 
 Row = dict[str, float | int | None]
 """One evaluation in the history: column name -> value."""
+ShouldStop = Callable[[Sequence[Row]], bool]
+"""Asked after each evaluation, with the history so far."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Result:
     """Whether the patience ran out before the last epoch."""
     threads: int
     """CPU threads of torch."""
+    stopped_by_caller: bool = False
+    """Whether `should_stop` ended it."""
     already_finished: bool = False
     """Whether nothing was trained, since the folder held this run finished."""
 
@@ -56,12 +61,18 @@ class RunState:
     best_log_loss: float = math.nan
     evaluations_without_gain: int = 0
     stopped_early: bool = False
+    stopped_by_caller: bool = False
     finished: bool = False
     history: list[Row] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""
         return asdict(self)
+
+    @property
+    def stopped(self) -> bool:
+        """Before the last epoch, for whichever reason."""
+        return self.stopped_early or self.stopped_by_caller
 
     @property
     def train_loss(self) -> float:
@@ -114,5 +125,6 @@ class RunState:
             history=self.history,
             stopped_early=self.stopped_early,
             threads=threads,
+            stopped_by_caller=self.stopped_by_caller,
             already_finished=already_finished,
         )

@@ -13,9 +13,9 @@ import torch
 from timing import Task, in_turns
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pocketrec.cli.train import config_from
 from pocketrec.data import ClickLog, open_log
 from pocketrec.runs.build import Shape, build_ids, build_model, completed
+from pocketrec.runs.flags import config_from
 from pocketrec.training.batches import forward, split_batch
 from pocketrec.training.optimizers import Optimizers
 from studies.schemes import cells

@@ -24,9 +24,9 @@ sys.path += [str(ROOT), str(ROOT / "benchmarks")]
 import record  # noqa: E402
 
 from pocketrec.cli.show import table  # noqa: E402
-from pocketrec.cli.train import config_from  # noqa: E402
 from pocketrec.data import ClickLog, open_log, prepare  # noqa: E402
 from pocketrec.runs import encode_run, train_run  # noqa: E402
+from pocketrec.runs.flags import config_from  # noqa: E402
 from studies.trials import append, read_rows  # noqa: E402
 
 RESULTS = HERE / "results.csv"

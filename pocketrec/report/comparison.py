@@ -1,4 +1,4 @@
-"""Runs side by side: rows for a table, and a figure (floor 8)."""
+"""Runs side by side: rows for a table, and a figure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from typing import Any
 
 from pocketrec.errors import UsageError
 from pocketrec.files import atomic_path
+from pocketrec.report.looks import COLOURS
 from pocketrec.runs import read_metrics
-
-# Okabe & Ito's palette, which colour-blind readers can tell apart.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,53 @@
+"""Iterations to a quality target, and how many more of them a small model takes."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pocketrec.study.curves import Curve
+from pocketrec.study.rows import Row
+from pocketrec.study.targets import Target
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Iterations of one cell to one target."""
+
+    target: Target
+    level: float
+    """The validation AUC to reach."""
+    each: Mapping[int, int | None]
+    """Seed -> optimiser steps at the first evaluation that reaches it; None where none does."""
+    inflation: float | None = None
+    """`steps` / those of full tables: the paper's 4.5x. None where one of the two did not get there."""
+    total_time_ratio: float | None = None
+    """`inflation` / step speed-up: below 1, the small model also trains sooner."""
+
+    @property
+    def seeds(self) -> int:
+        """How many reach it."""
+        return sum(steps is not None for steps in self.each.values())
+
+    @property
+    def steps(self) -> float | None:
+        """The (lower) median over all seeds, those that do not get there counted as never; None where it is never."""
+        each = [math.inf if steps is None else steps for steps in self.each.values()]
+        median = statistics.median_low(each) if each else math.inf
+        return median if math.isfinite(median) else None
+
+
+def iterations_to(target: Target, level: float, finals: Sequence[Row], curves: Mapping[str, Curve]) -> Reached:
+    """Of a cell with these finals; `curves` by the `run` of a row."""
+    found = {int(row["seed"]): curves.get(row["run"]) for row in finals}
+    each = {seed: None if curve is None else curve.first_reaching(level) for seed, curve in found.items()}
+    return Reached(target, level, each)
+
+
+def beside_full(own: Reached, full: Reached, step_ratio: float | None) -> Reached:
+    """`own` with its inflation and total-time ratio. step_ratio: time of its training step / that of full tables."""
+    inflation = own.steps / full.steps if own.steps and full.steps else None
+    total = inflation * step_ratio if inflation is not None and step_ratio is not None else None
+    return replace(own, inflation=inflation, total_time_ratio=total)
