@@ -19,8 +19,9 @@ from pocketrec.study.columns import FEATURES, RESULTS, TIMING
 from pocketrec.study.rows import append_rows, read_rows
 
 WAYS = (
-    Way("adagrad", {"optimizer": "adagrad", "learning_rate": 0.1, "epochs": 1}),
+    Way("adagrad", {"optimizer": "adagrad", "learning_rate": 0.02, "epochs": 1}),
     Way("adam", {"optimizer": "adam", "learning_rate": 0.01, "epochs": 2, "decay": "linear"}),
+    Way("asleep", {"optimizer": "sgd", "learning_rate": 1e-9, "epochs": 3}),
 )
 SAME = ("date", "commit", "seconds", "peak_memory_bytes")
 """Columns that may differ between two studies of the same."""
@@ -39,7 +40,7 @@ def prepared(tmp_path_factory):
 
 def configured(prepared, out, **changed):
     told = {"schemes": ("robe",), "compressions": (10, 1000), "seeds": 2, "ways": WAYS, "jobs": 2}
-    return StudyConfig(**{"data": str(prepared), "out": str(out), "flags": {"batch_size": 256}} | told | changed)
+    return StudyConfig(**{"data": str(prepared), "out": str(out), "flags": {"batch_size": 64}} | told | changed)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_a_study_has_a_row_per_run(study):
     for cell in (FULL, Cell("robe", 10)):
         own = [row for row in study.rows if (row["scheme"], float(row["compression"])) == cell]
         tuning, finals = ([row for row in own if row["phase"] == phase] for phase in ("tuning", "final"))
-        assert sorted(row["way"] for row in tuning) == ["adagrad", "adam"]
+        assert sorted(row["way"] for row in tuning) == ["adagrad", "adam", "asleep"]
         best = max(tuning, key=lambda row: float(row["best_validation_auc"]))
         assert sorted(row["seed"] for row in finals) == ["0", "1"]
         assert {row["way"] for row in finals} == {best["way"]}
@@ -76,10 +77,17 @@ def test_a_study_has_a_row_per_run(study):
 
 def test_a_budget_out_of_reach_is_a_row_with_an_error_and_no_finals(study):
     rows = [row for row in study.rows if row["compression"] == "1000"]
-    assert [row["phase"] for row in rows] == ["tuning"] * 2
+    assert [row["phase"] for row in rows] == ["tuning"] * len(WAYS)
     assert all(row["error"].startswith("unreachable: ends near ") and row["test_auc"] == "" for row in rows)
     summary = study.summaries()[-1]
     assert (summary.cell, summary.test_auc, summary.error) == (Cell("robe", 1000), None, rows[0]["error"])
+
+
+def test_a_way_far_behind_is_given_up(study):
+    """After one of its three epochs; those that learn are not."""
+    asleep = [row for row in study.rows if row["way"] == "asleep" and not row["error"]]
+    assert [(row["steps"], row["stopped"]) for row in asleep] == [("25", "hopeless")] * 2
+    assert all(row["stopped"] != "hopeless" for row in study.rows if row["way"] != "asleep")
 
 
 def test_what_a_run_leaves(study):
@@ -109,7 +117,7 @@ def test_steps_are_timed_beside_full_tables(study):
     assert tuple(row) == TIMING
     assert (row["scheme"], row["compression"]) == ("robe", "10")
     assert row["settings"] == next(r["settings"] for r in study.rows if r["scheme"] == "robe" and r["phase"] == "final")
-    assert row["batch_size"] == "256"
+    assert row["batch_size"] == "64"
     assert min(float(row[name]) for name in ("step_ms", "full_ms", "ratio")) > 0
 
 
@@ -143,7 +151,7 @@ def test_the_same_command_does_nothing_more(study, prepared, tmp_path):
 def test_another_study_is_refused_and_says_what_differs(study, prepared, tmp_path):
     before = (study.folder / "study.toml").read_text()
     other = configured(prepared, study.folder, seeds=3, flags={"batch_size": 128})
-    with pytest.raises(UsageError, match=r"another study: flags.batch_size: was 256, now 128; seeds: was 2, now 3"):
+    with pytest.raises(UsageError, match=r"another study: flags.batch_size: was 64, now 128; seeds: was 2, now 3"):
         run_study(other, progress=False)
     assert (study.folder / "study.toml").read_text() == before
     (tmp_path / "notes.txt").write_text("mine")
@@ -239,13 +247,16 @@ def die(task):
     work(task)
 
 
-def test_a_run_whose_process_dies_is_told_at_the_end_and_tried_again(study, prepared, tmp_path, monkeypatch, capsys):
+def test_a_run_whose_process_dies_is_told_at_the_end_and_tried_again(study, prepared, tmp_path, monkeypatch):
     config = configured(prepared, tmp_path / "out", compressions=(10,), seeds=1)
     with monkeypatch.context() as patched:
         patched.setattr("pocketrec.study.quality.work", die)
         with pytest.raises(TrainingError, match=r"robe-10x-adam-seed0: killed \(SIGKILL\), probably .* memory"):
             run_study(config, progress=False)
-    assert [row["run"] for row in read_study(config.out).rows if row["scheme"] == "robe"] == ["robe-10x-adagrad-seed0"]
+    assert sorted(row["run"] for row in read_study(config.out).rows if row["scheme"] == "robe") == [
+        "robe-10x-adagrad-seed0",
+        "robe-10x-asleep-seed0",
+    ]
     finished = run_study(config, progress=False)
     expected = [r for r in study.rows if r["compression"] != "1000" and (r["phase"], r["seed"]) != ("final", "1")]
     assert measured(finished.rows) == measured(expected)

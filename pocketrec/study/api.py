@@ -9,6 +9,7 @@ from pocketrec.errors import DataError, UsageError
 from pocketrec.study import about, timing
 from pocketrec.study.cell import FULL
 from pocketrec.study.columns import (
+    FEATURES,
     FEATURES_FILE,
     NUMBERS,
     RESULTS,
@@ -104,11 +105,11 @@ def _locked(folder: Path) -> IO[bytes]:
 
 
 def _repair(folder: Path, view: View) -> None:
-    """Drop what a kill tore, and refuse what it cannot have."""
-    for name in (RESULTS_FILE, TIMING_FILE, FEATURES_FILE):
+    """Drop what a kill tore, and refuse what none can have done."""
+    for name, columns in ((RESULTS_FILE, RESULTS), (TIMING_FILE, TIMING), (FEATURES_FILE, FEATURES)):
         if repair(folder / name):
             view.say(f"{folder / name}: dropped a last line that a kill had torn; what it told is written again")
-    read_table(folder / RESULTS_FILE, RESULTS, NUMBERS[RESULTS])
+        read_table(folder / name, columns, NUMBERS[columns])
 
 
 def _time_steps(config: StudyConfig, threads: int, children: Children, view: View) -> None:

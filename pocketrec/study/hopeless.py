@@ -2,7 +2,8 @@
 
 Conservative: not before a whole epoch, and only `MARGIN` behind, several times what the choice of a way is worth. A
 rival that had learned so much more by then was never seen to be overtaken; if one were, a way that might have been
-picked is lost, and no number is wrong. A final is never given up.
+picked is lost, and no number is wrong. A final is never given up. Where runs go side by side, who is the rival depends
+on which of them ended first.
 """
 
 from __future__ import annotations

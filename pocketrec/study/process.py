@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -28,6 +29,7 @@ class Child:
     """One call, `function(*args)`, of which function and arguments can be pickled."""
 
     def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self._started = time.monotonic()
         context = _context()
         self.connection, theirs = context.Pipe(duplex=False)
         self._process = context.Process(target=_child, args=(theirs, function, args))
@@ -46,6 +48,11 @@ class Child:
         if isinstance(told, PocketrecError):
             raise told
         return told[0]
+
+    @property
+    def seconds(self) -> float:
+        """Since its beginning, its start included."""
+        return time.monotonic() - self._started
 
     def stop(self) -> None:
         """Ask it to end as SIGTERM does: training writes a checkpoint first."""

@@ -76,6 +76,7 @@ class Quality:
 
     def _take(self, child: Child) -> None:
         trial = self.running.pop(child)
+        self.times.add({"processes": child.seconds})
         try:
             child.result()
         except ChildDied as error:

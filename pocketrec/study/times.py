@@ -15,9 +15,11 @@ WORK = ("training", "validation", "test", "features")
 
 
 class Times:
-    """Seconds. `wall` is all of it, `runs` and `timing` its phases. In `runs` there were `slots` seconds, `jobs` times
-    those of the clock, of which runs spent some in training steps, validation, test and measuring features. `overhead`
-    is the part of `slots` spent otherwise: starting processes, opening logs, building models, waiting for the last run.
+    """Seconds. `wall` is all of it, `runs` and `timing` its phases.
+
+    In `runs` there were `slots` seconds, `jobs` times those of the clock. The runs' `processes` lived so many of them,
+    the others waited for the last runs; and spent so many in training steps, validation, test and measuring features.
+    `overhead` is the part of `slots` that was spent otherwise: on starting, opening the log, building, and waiting.
     """
 
     def __init__(self, folder: Path, jobs: int) -> None:
@@ -25,7 +27,7 @@ class Times:
         self._before = _read(self._path)
         self._jobs = jobs
         self._started = self._marked = self._saved = time.monotonic()
-        self._spent = dict.fromkeys(("runs", "timing", "slots", *WORK), 0.0)
+        self._spent = dict.fromkeys(("runs", "timing", "slots", "processes", *WORK), 0.0)
 
     def add(self, times: Mapping[str, float]) -> None:
         """What a run says of itself."""

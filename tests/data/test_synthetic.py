@@ -6,6 +6,7 @@ import hashlib
 import numpy as np
 import pytest
 
+from pocketrec.cli import main
 from pocketrec.data import open_log, prepare, synthesize
 from pocketrec.data.presets import PRESETS
 from pocketrec.data.synthetic_log import SyntheticLog, blank_shares, columns_rng
@@ -114,6 +115,25 @@ def test_the_twin_of_a_public_log(tmp_path):
 def test_the_click_rate_of_a_preset_gives_way(tmp_path):
     report = synthesize(tmp_path / "a.tsv", rows=30_000, preset="criteo-tb", scale=1e-4, click_rate=0.5, progress=False)
     assert report.click_rate == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_command_makes_a_twin_and_refuses_two_sizes(tmp_path, capsys):
+    twin = [
+        "synth",
+        "--preset",
+        "criteo-kaggle",
+        "--scale",
+        "0.001",
+        "--rows",
+        "1000",
+        "--out",
+        str(tmp_path / "a.tsv"),
+    ]
+    assert main([*twin, "--distinct-ids", "500"]) == 2
+    assert "leave out distinct_ids" in capsys.readouterr().err
+    assert main(twin) == 0
+    assert "that exist" in capsys.readouterr().out
+    assert (tmp_path / "a.tsv").read_bytes().count(b"\n") == 1000
 
 
 def test_bad_arguments(tmp_path):
