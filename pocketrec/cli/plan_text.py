@@ -100,7 +100,7 @@ def _chunks(plan: Plan) -> str:
 
 def _time(plan: Plan) -> Iterator[tuple[str, str]]:
     expected = plan.inflation
-    beyond = "; beyond what was measured here, 10x to 1000x" if expected.extrapolated else ""
+    beyond = "; beyond what was measured here, 10x to 10,000x" if expected.extrapolated else ""
     yield "iterations", f"{_range(expected.predicted, expected.low, expected.high)} those of full tables{beyond}"
     yield "", expected.basis
     yield (

@@ -20,7 +20,7 @@ class TablePlan:
     interference: float
     """Lookups of other ids / of the id itself at a slot that is read: `theory.interference`. Ruled by hot ids."""
     own_share: float
-    """Mean share of a slot's lookups that are the id's own, at least: `theory.own_share`."""
+    """Mean share of a slot's lookups that are the id's own: `theory.own_share`."""
 
 
 @dataclass(frozen=True)
