@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from pocketrec.report.evidence import Evidence, label, labels
 from pocketrec.report.words import listed
+from pocketrec.study.turns import DISTURBED
 
 
 def _ways(evidence: Evidence) -> Iterator[str]:
@@ -39,6 +40,9 @@ def _timing(evidence: Evidence) -> Iterator[str]:
     trained = {row["machine"] for row in evidence.study.rows}
     if elsewhere := sorted({row["machine"] for row in evidence.study.timing} - trained):
         yield f"Step times come from another machine than the runs: {listed(elsewhere)}."
+    conditions = sorted({row["conditions"] for row in evidence.study.timing})
+    if disturbed := [told for told in conditions if told.startswith(DISTURBED)]:
+        yield f"Step times are rough: other work ran beside them ({'; '.join(disturbed)})."
     if timed:
         machines = listed(sorted({row["machine"] for row in evidence.study.timing}))
         yield (
