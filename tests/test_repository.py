@@ -19,6 +19,7 @@ FLOORS = {
     "errors": 0,
     "files": 0,
     "hashing": 0,
+    "units": 0,
     "data": 1,
     "kernels": 1,
     "ops": 2,

@@ -5,25 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from pocketrec.units import ratio as ratio, size as size
+
 
 def number(value: int) -> str:
     """1234567 -> 1,234,567."""
     return f"{value:,}"
-
-
-def size(value: int) -> str:
-    """Bytes in the unit people read: 475 kB, 47.5 MB, 100 GB (powers of 1000)."""
-    amount, unit = float(value), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 999.5:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.3g} {unit}"
-
-
-def ratio(value: float) -> str:
-    """A compression as people say it: 100x, 2.25x."""
-    return f"{value:,.0f}x" if value >= 99.5 else f"{value:.3g}x"
 
 
 def pairs(title: str, rows: Iterable[tuple[str, str]], columns: int | None = None) -> str:

@@ -9,7 +9,7 @@ they overfit (studies/LOG.md).
 |---|---|---|---|
 | 10x | 450 in all nine runs | 1 | 1 |
 | 100x | 900 five times, 1350 once; 1350 in all three that had six epochs | 2.2; 3 | 2.6 |
-| 1000x | the last step they were given: 1350 in six runs, 2700 in three that had six epochs | at least 3; at least 6 | 4.2 |
+| 1000x | the last step given: 1350 in six runs, 2700 in three of six epochs | at least 3; at least 6 | 4.2 |
 | 10,000x | 2700 in all three, the last again; arXiv 2207.10731 claims 4.5 on Criteo-TB | at least 6; 4.5 | 5.8 |
 
 What that is worth, and is not:

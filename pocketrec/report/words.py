@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pocketrec.units import ratio as times, size as size
+
+__all__ = ["MINUS", "NONE", "capital", "count", "listed", "signed", "size", "times"]
+
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
-
-
-def size(value: float) -> str:
-    """Bytes in the unit people read, powers of 1000: 475 kB, 47.5 MB."""
-    unit = "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 999.5:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.3g} {unit}"
-
-
-def times(value: float) -> str:
-    """A ratio as people say it: 1,000x, 100x, 2.25x."""
-    return f"{value:,.0f}x" if value >= 99.5 else f"{value:.3g}x"
 
 
 def signed(value: float) -> str:
