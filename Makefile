@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 
 # Two halves side by side: most tests keep one core busy.
 SECOND_HALF := $(wildcard tests/test_[k-z]*.py)
-FIRST_HALF := tests/data tests/training $(filter-out $(SECOND_HALF),$(wildcard tests/test_*.py))
+FIRST_HALF := tests $(addprefix --ignore=,$(SECOND_HALF))
 test: $(VENV)/installed
 	$(BIN)/pytest -q $(FIRST_HALF) & first=$$!; \
 	$(BIN)/pytest -q $(SECOND_HALF); second=$$?; \
