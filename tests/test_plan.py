@@ -239,12 +239,24 @@ def check_rule(compression: int, runs: list[tuple[int, int]], full: list[int]) -
         assert expected.low <= inflation <= expected.high
 
 
+def test_shorter_chunks_are_advised_where_whole_rows_would_be_twins():
+    """40 million ids in 2.6 million slots: at Z = D nearly every row is another id's, too; halves tell them apart."""
+    crowded = plan(preset("criteo-tb"), compression=10_000)
+    whole, half = crowded.chunks[-1], crowded.chunks[-2]
+    assert (whole.chunk_size, half.chunk_size) == (128, 64)
+    assert whole.twins > 0.99
+    assert half.twins < 1e-4
+    assert crowded.chunk_size == 64
+    assert crowded.advice[0].startswith("Z = 64")
+    assert plan(parse_tables("4x16"), compression=2, chunk_size=None).chunk_size == 8
+
+
 def test_the_rule_beyond_what_was_measured():
     paper = predicted_inflation(10_000)
     assert predicted_inflation(20_000).extrapolated
     assert paper.low < 4.5 < paper.high
     assert predicted_inflation(1).predicted == 1
-    assert not any(predicted_inflation(c).extrapolated for c in (*MEASURED, 1000.0001, 100))
+    assert not any(predicted_inflation(c).extrapolated for c in (*MEASURED, 100.0001, 50))
     assert predicted_inflation(5).extrapolated
     assert paper.high == pytest.approx(paper.predicted * UNCERTAINTY)
 
@@ -259,7 +271,8 @@ def test_three_ways_to_a_memory():
     by_epsilon = plan(workload, epsilon=0.5).budget
     assert by_epsilon.slots == slots_for_inner_products([(10_000, 8)], 0.5, 0.05)
     assert by_epsilon.epsilon == pytest.approx(0.5, rel=0.01)
-    assert plan(workload, epsilon=0.001).budget.compression == 1, "a sketch longer than a column keeps it as it is"
+    with pytest.raises(UsageError, match="not below the full tables'"):  # a sketch longer than a column is the column
+        plan(workload, epsilon=0.001)
 
 
 def test_a_device_alone_is_a_budget_too():
@@ -291,8 +304,8 @@ BASE = ("--tables", "1000x8")
 REFUSED = {
     "no budget": (BASE, "give one of compression, memory_bytes and epsilon .* got none"),
     "two budgets": ((*BASE, "--compression", "10", "--memory", "1kB"), "got several"),
-    "above the full tables": ((*BASE, "--memory", "1MB"), r"250,000 slots, above the full tables' 8,000"),
-    "device that holds the full tables": ((*BASE, "--device", "1GB"), "above the full tables"),
+    "above the full tables": ((*BASE, "--memory", "1MB"), r"250,000 slots, not below the full tables' 8,000"),
+    "device that holds the full tables": ((*BASE, "--device", "1GB"), "not below the full tables"),
     "epsilon 0": ((*BASE, "--epsilon", "0"), r"epsilon must be a number in \(0, 1\), got 0"),
     "epsilon 1.5": ((*BASE, "--epsilon", "1.5"), r"epsilon must be a number in \(0, 1\), got 1.5"),
     "epsilon nan": ((*BASE, "--epsilon", "nan"), r"epsilon must be a number in \(0, 1\), got nan"),

@@ -24,7 +24,7 @@ def page(plan: Plan) -> str:
     )
     parts = [pairs(title, _about(plan), COLUMNS), _bytes(plan), pairs("compression", _compression(plan), COLUMNS)]
     parts += [_collisions(plan), _chunks(plan), pairs("advice", zip(("Z", "D"), plan.advice, strict=True), COLUMNS)]
-    parts.append(pairs("time to quality", _time(plan), COLUMNS))
+    parts.append(pairs("time to each model's own best", _time(plan), COLUMNS))
     if plan.device is not None:
         device = f"on {plan.device.device} ({size(plan.device.bytes)}), embeddings alone"
         parts.append(pairs(device, _device(plan), COLUMNS))
@@ -93,21 +93,28 @@ def _met(name: str, tables: Sequence[TablePlan]) -> tuple[str, ...]:
 
 def _chunks(plan: Plan) -> str:
     rows = [
-        (f"Z = {c.chunk_size}", number(c.hashes), f"{c.lines:.3g}", f"{100 * c.variance:.3g} %") for c in plan.chunks
+        (
+            f"Z = {c.chunk_size}",
+            number(c.hashes),
+            f"{c.lines:.3g}",
+            f"{100 * c.variance:.3g} %",
+            f"{100 * c.twins:.2g} %",
+        )
+        for c in plan.chunks
     ]
-    return table(("chunks of a row", "hashes", "cache lines", "variance of a row"), rows)
+    return table(("chunks of a row", "hashes", "cache lines", "variance of a row", "ids with a twin"), rows)
 
 
 def _time(plan: Plan) -> Iterator[tuple[str, str]]:
     expected = plan.inflation
-    beyond = "; beyond what was measured here, 10x to 10,000x" if expected.extrapolated else ""
+    beyond = "; beyond 100x runs here were still rising when they ended" if expected.extrapolated else ""
     yield "iterations", f"{_range(expected.predicted, expected.low, expected.high)} those of full tables{beyond}"
     yield "", expected.basis
     yield (
         "theory",
         f"for full gradients, steps at most {_count(plan.loads.largest)} times smaller (the fullest slot's load); "
-        f"chosen anew, at most {_times(plan.loads.retuned_inflation)} the iterations, to the memory's own optimum. So "
-        "the rule above is measured, not derived",
+        f"chosen anew, at most {_times(plan.loads.retuned_inflation)} the iterations, to the memory's own optimum. The "
+        "rule above does not follow from it: it is a line through runs",
     )
     if plan.calibration is None:
         yield "step time", "not measured here for just these tables and memory: add --calibrate (about 30 seconds)"

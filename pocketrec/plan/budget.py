@@ -65,17 +65,21 @@ def budget(
 
 def _checked(workload: Workload, given: str, slots: int) -> Budget:
     full, widest = workload.num_elements, max(workload.widths)
-    if slots > full:
+    if slots >= full:
         raise UsageError(
-            f"budget: {given} is a memory of {slots:,} slots, above the full tables' {full:,}: there is nothing to "
-            "share; keep the tables, or give less"
+            f"budget: {given} is a memory of {slots:,} slots, not below the full tables' {full:,}: there is nothing to "
+            "share; keep the tables, or ask for a smaller memory"
         )
     if slots < 2 * widest:
         raise UsageError(
-            f"budget: {given} is a memory of {slots:,} slots, too few for two rows of D={widest}: give more"
+            f"budget: {given} is a memory of {slots:,} slots, too few for two rows of D={widest}: ask for a "
+            f"larger one, a compression of at most {full / (2 * widest):,.6g}"
         )
     if slots >= SLOT_LIMIT:
-        raise UsageError(f"budget: {given} is a memory of {slots:,} slots, hashes reach fewer than 2^31: give less")
+        raise UsageError(
+            f"budget: {given} is a memory of {slots:,} slots, hashes reach fewer than 2^31: ask for a smaller "
+            f"one, a compression of at least {full / (SLOT_LIMIT - 1):,.4g}"
+        )
     return Budget(
         given=given,
         slots=slots,

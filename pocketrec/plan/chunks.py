@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pocketrec import theory
 from pocketrec.plan.memory import ELEMENT_BYTES
 
+MANY_TWINS = 0.01
+"""From this share of ids on that could not be told apart, shorter chunks are advised."""
+
 LINE_BYTES = 64
 """A cache line of x86-64 and most ARM processors. GPUs fetch sectors of 32 bytes."""
 
@@ -24,10 +27,12 @@ class Chunk:
     variance: float
     """Of a recovered inner product of two rows, as a share of that at Z = 1 (`theory.relative_error`, of signed hashes;
     without signs there is a bias too, where elements do not average to zero)."""
+    twins: float
+    """The share of the largest table's ids whose whole row is that of another id (`theory.identical_share`)."""
 
 
-def chunks(embedding_dim: int, slots: int) -> tuple[Chunk, ...]:
-    """The candidates for rows of this width: 1, powers of two from 4 on, the whole row."""
+def chunks(embedding_dim: int, slots: int, largest: int = 1) -> tuple[Chunk, ...]:
+    """The candidates for rows of this width: 1, powers of two from 4 on, the row. `largest`: rows of a table."""
     sizes = {2**power for power in range(embedding_dim.bit_length()) if power != 1} | {embedding_dim}
     alone = theory.relative_error(embedding_dim, slots, 1)
     return tuple(
@@ -36,6 +41,7 @@ def chunks(embedding_dim: int, slots: int) -> tuple[Chunk, ...]:
             hashes=-(-embedding_dim // size),
             lines=lines_of_row(embedding_dim, size),
             variance=(theory.relative_error(embedding_dim, slots, size) / alone) ** 2 if alone else 0.0,
+            twins=theory.identical_share(largest, slots, embedding_dim, size),
         )
         for size in sorted(sizes)
     )
@@ -51,14 +57,25 @@ def lines_of_row(embedding_dim: int, chunk_size: int, line_bytes: int = LINE_BYT
     return sum(1 + (run - 1) * ELEMENT_BYTES / line_bytes for run in runs)
 
 
-def advice(embedding_dim: int, slots: int) -> tuple[str, str]:
+def advised(embedding_dim: int, slots: int, largest: int) -> int:
+    """Z: the whole row, or half of it where whole rows would have twins."""
+    twins = theory.identical_share(largest, slots, embedding_dim, embedding_dim)
+    return embedding_dim if twins < MANY_TWINS or embedding_dim == 1 else -(-embedding_dim // 2)
+
+
+def advice(embedding_dim: int, slots: int, largest: int) -> tuple[str, str]:
     """What to take for Z and for D, and why, in words."""
-    whole = lines_of_row(embedding_dim, embedding_dim)
-    # The last candidate but one stands for what is lost by halving.
-    half = lines_of_row(embedding_dim, max(1, embedding_dim // 2))
+    chunk = advised(embedding_dim, slots, largest)
+    lines, whole = lines_of_row(embedding_dim, chunk), lines_of_row(embedding_dim, embedding_dim)
+    twins = theory.identical_share(largest, slots, embedding_dim, embedding_dim)
+    told = (
+        f"the whole row: {lines:.3g} cache lines a lookup"
+        if chunk == embedding_dim
+        else f"half the row: {lines:.3g} cache lines a lookup ({whole:.3g} for whole rows, of which "
+        f"{100 * twins:.3g} % would equal another id's in the largest table)"
+    )
     of_chunk = (
-        f"Z = {embedding_dim}, the whole row: {whole:.3g} cache lines a lookup ({half:.3g} at half of it), and the "
-        "least variance within a row; over whole tables Z changes no variance, and on Book-Crossing at 100x no "
+        f"Z = {chunk} (--chunk-size), {told}; over whole tables Z changes no variance, and on Book-Crossing at 100x no "
         "quality (4, 16 and 64 within 0.001 of AUC)"
     )
     error = theory.relative_error(embedding_dim, slots, 1)

@@ -8,7 +8,7 @@ from typing import Any
 from pocketrec.errors import UsageError, one_of, whole_number
 from pocketrec.plan.budget import Budget, budget
 from pocketrec.plan.calibration import Calibration, calibrate, read_calibration
-from pocketrec.plan.chunks import Chunk, advice, chunks
+from pocketrec.plan.chunks import Chunk, advice, advised, chunks
 from pocketrec.plan.collisions import Loads, TablePlan, loads, table_plans
 from pocketrec.plan.device import Fit, fit
 from pocketrec.plan.inflation import Inflation, predicted_inflation
@@ -105,7 +105,8 @@ def plan(
     whole_number("batch_size", batch_size, at_least=1)
     room = None if device is None else device_bytes(device)
     given = budget(workload, compression=compression, memory_bytes=memory_bytes, epsilon=epsilon, device_bytes=room)
-    chunk = _chunk_size(workload, sharing, chunk_size)
+    widest, largest = max(workload.widths), max(table.num_embeddings for table in workload.tables)
+    chunk = _chunk_size(widest, sharing, chunk_size, advised(widest, given.slots, largest))
     full, shared = full_memory(workload, batch_size), shared_memory(workload, given.slots)
     setting = Setting.here(workload.sizes, given.slots, sharing, chunk, optimizer=optimizer, batch_size=batch_size)
     if calibrate_seconds is None:
@@ -131,8 +132,8 @@ def plan(
         compression_with_id_maps=(full.weights + full.id_map) / (shared.weights + shared.id_map),
         loads=loads(workload, given.slots),
         tables=table_plans(workload, given.slots, chunk),
-        chunks=chunks(max(workload.widths), given.slots),
-        advice=advice(max(workload.widths), given.slots),
+        chunks=chunks(widest, given.slots, largest),
+        advice=advice(widest, given.slots, largest),
         inflation=inflation,
         optimizer=optimizer,
         calibration=calibration,
@@ -141,13 +142,12 @@ def plan(
     )
 
 
-def _chunk_size(workload: Workload, sharing: str, asked: int | None) -> int:
+def _chunk_size(widest: int, sharing: str, asked: int | None, advised: int) -> int:
     if sharing == "hashednets":
         if asked not in (None, 1):
             raise UsageError(f"chunk_size: sharing 'hashednets' places every element alone: leave it out, got {asked}")
         return 1
-    widest = max(workload.widths)
-    return widest if asked is None else min(whole_number("chunk_size", asked, at_least=1), widest)
+    return advised if asked is None else min(whole_number("chunk_size", asked, at_least=1), widest)
 
 
 def _total_time(inflation: Inflation, calibration: Calibration) -> TotalTime:

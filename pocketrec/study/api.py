@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from pocketrec.errors import DataError, UsageError
+from pocketrec.errors import DataError, TrainingError, UsageError
 from pocketrec.study import about, timing
 from pocketrec.study.cell import FULL
 from pocketrec.study.columns import (
@@ -19,7 +19,7 @@ from pocketrec.study.columns import (
     TIMING_FILE,
 )
 from pocketrec.study.config import StudyConfig
-from pocketrec.study.process import Children
+from pocketrec.study.process import ChildDied, Children
 from pocketrec.study.progress import View
 from pocketrec.study.quality import Quality
 from pocketrec.study.read import Study, read_study
@@ -129,7 +129,13 @@ def _time_steps(config: StudyConfig, threads: int, children: Children, view: Vie
         while child not in children.told():
             pass
         where = {name: value for name, value in about.columns().items() if name in TIMING}
-        rows = child.result()
+        try:
+            rows = child.result()
+        except ChildDied as error:
+            raise TrainingError(
+                f"timing steps: {error}; all rows are kept. It holds full tables and {len(cells)} other models in "
+                "memory at once: run the same command where there is more of it"
+            ) from error
         append_rows(study.folder / TIMING_FILE, [where | row for row in rows], TIMING)
         if rows[0]["conditions"].startswith(DISTURBED):
             view.say(

@@ -21,8 +21,11 @@ class Reached:
     """The validation AUC to reach."""
     each: Mapping[int, int | None]
     """Seed -> optimiser steps at the first evaluation that reaches it; None where none does."""
+    at_once: bool = False
+    """Whether a seed reaches it at its first evaluation: nobody knows how long before."""
     inflation: float | None = None
-    """`steps` / those of full tables: the paper's 4.5x. None where one of the two did not get there."""
+    """`steps` / those of full tables: the paper's 4.5x. None where one of the two did not get there, or where full
+    tables did at once."""
     total_time_ratio: float | None = None
     """`inflation` / step speed-up: below 1, the small model also trains sooner."""
 
@@ -43,11 +46,12 @@ def iterations_to(target: Target, level: float, finals: Sequence[Row], curves: M
     """Of a cell with these finals; `curves` by the `run` of a row."""
     found = {int(row["seed"]): curves.get(row["run"]) for row in finals}
     each = {seed: None if curve is None else curve.first_reaching(level) for seed, curve in found.items()}
-    return Reached(target, level, each)
+    at_once = any(curve is not None and each[seed] == curve.steps[0] for seed, curve in found.items())
+    return Reached(target, level, each, at_once)
 
 
 def beside_full(own: Reached, full: Reached, step_ratio: float | None) -> Reached:
     """`own` with its inflation and total-time ratio. step_ratio: time of its training step / that of full tables."""
-    inflation = own.steps / full.steps if own.steps and full.steps else None
+    inflation = own.steps / full.steps if own.steps and full.steps and not full.at_once else None
     total = inflation * step_ratio if inflation is not None and step_ratio is not None else None
     return replace(own, inflation=inflation, total_time_ratio=total)

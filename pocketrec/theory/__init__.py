@@ -1,7 +1,7 @@
 """What can be known before training (floor 5): bounds, variances, loads, collisions. Side by side in docs/theory.md.
 
 NumPy and arithmetic only. Docstrings say whose each statement is: *paper* (the abstract of arXiv 2207.10731, all of it
-that was at hand), *others* (with the reference), *derived* (here, tested by simulation in tests/test_theory.py).
+that was at hand), *others* (with the reference), *derived* (here, tested by simulation in tests/theory).
 
 Letters: n rows, D their width, N = n D elements of all tables, M slots, Z elements a chunk.
 """

@@ -89,7 +89,8 @@ def _iterations(evidence: Evidence, s: Summary, target: Target) -> str:
     if own is None or own.steps is None or evidence.full is None:
         return ""
     if own.inflation is None:
-        return f"Gets {_place(target)} after {own.steps:,.0f} iterations; full tables do not, so nothing compares."
+        told = "do by their first evaluation" if evidence.full.iterations[target.text].at_once else "do not"
+        return f"Gets {_place(target)} after {own.steps:,.0f} iterations; full tables {told}, so nothing compares."
     few = "" if own.seeds == len(own.each) else f"; {_seeds(own)} got there"
     time = "" if s.step_ratio is None else f", {times(own.inflation * s.step_ratio)} the training time"
     inflation = _over_seeds(own, evidence.full.iterations[target.text])

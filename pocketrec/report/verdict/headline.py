@@ -76,14 +76,16 @@ def _time(evidence: Evidence) -> Iterator[str]:
         found: dict[Scales, list[Summary]] = {kind: [] for kind in Scales}
         for s in evidence.measured:
             found[scales(evidence, s, target)].append(s)
-        yield _scales_told(target, found)
+        yield _scales_told(target, found, evidence.full.iterations[target.text].at_once)
 
 
-def _scales_told(target: Target, found: dict[Scales, list[Summary]]) -> str:
+def _scales_told(target: Target, found: dict[Scales, list[Summary]], full_at_once: bool) -> str:
     aim = capital(near(target))
     if found[Scales.UNKNOWN] and not any(found[kind] for kind in (Scales.SOONER, Scales.LATER, Scales.LEVEL)):
         untimed = any(s.step_ratio is None for s in found[Scales.UNKNOWN])
         why = "step time was not measured" if untimed else "full tables did not get there themselves"
+        if full_at_once:
+            why = "full tables were there at the first evaluation: evaluate more often, or aim higher"
         return f"{aim}: which trains sooner is not known, since {why}."
     if all(not cells or kind is Scales.UNREACHED for kind, cells in found.items()):
         return f"{aim}: no compressed model got there."
