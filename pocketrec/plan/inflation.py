@@ -38,7 +38,7 @@ UNCERTAINTY = 1.5
 MEASURED = (10.0, 100.0)
 """Compressions between which it was measured; at 1000x and 10,000x runs were still rising when they ended."""
 BASIS = (
-    "1 + 1.6 log10(compression / 10), at least 1; times or divided by 1.5. A line near steps to the best AUC of ROBE on "
+    "1 + 1.6 log10(compression / 10), at least 1; times or divided by 1.5. Near steps to the best AUC of ROBE on "
     "Book-Crossing (10x: 1, 100x: 2.2 to 3, beyond: more than 6), which was 0.004, 0.008, 0.03 and 0.09 short of full "
     "tables, and the paper's 4.5 at 10,000x on Criteo-TB. Another log may differ: pocketrec study measures it"
 )
