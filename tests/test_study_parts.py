@@ -62,6 +62,8 @@ def test_flags_come_before_the_file_and_the_file_before_the_defaults(tmp_path):
         ('data = "d"\nshemes = 1', UsageError, "unknown key 'shemes': did you mean 'schemes'"),
         ('data = "d"\ncompressions = 10', UsageError, "compressions must be a list, got 10"),
         ('data = "d"\nways = [1]', UsageError, r"each \[\[ways\]\] must be a table with a name, got 1"),
+        ('data = "d"\nways = 3', UsageError, "ways must be a list, got 3"),
+        ('data = "d"\nflags_of = 3', UsageError, r"flags_of: must be tables named by a scheme"),
         ("seeds = 2", UsageError, "data: missing: give --data"),
         ("seeds = = 2", DataError, "study.toml: is not TOML"),
     ],
@@ -72,6 +74,16 @@ def test_a_config_with_a_mistake_is_told(tmp_path, text, error, told):
         load_config("out", tmp_path / "study.toml")
     with pytest.raises(DataError, match="no such file"):
         load_config("out", tmp_path / "other.toml")
+
+
+def test_a_damaged_or_empty_study_is_told(tmp_path):
+    """Bytes that are no text, and a folder whose first run has not ended."""
+    (tmp_path / "study.toml").write_text('data = "d"')
+    with pytest.raises(DataError, match="a study without a finished run yet"):
+        read_study(tmp_path)
+    (tmp_path / "results.csv").write_bytes(b"date,\xff\n")
+    with pytest.raises(DataError, match="not UTF-8 at byte 5: restore the file"):
+        read_study(tmp_path)
 
 
 def test_study_toml_holds_the_whole_config(tmp_path):

@@ -71,6 +71,8 @@ class StudyConfig:
         sizes_named(self.model, self.preset)
         chosen = dict.fromkeys(one_of("schemes", word, SCHEMES) for word in self.schemes)
         object.__setattr__(self, "schemes", tuple(word for word in chosen if word != FULL.scheme))
+        if not isinstance(self.flags_of, Mapping):
+            raise UsageError(f"flags_of: must be tables named by a scheme, [flags_of.robe], got {self.flags_of!r}")
         for word in self.flags_of:
             one_of("flags_of", word, SCHEMES)
 

@@ -73,6 +73,8 @@ def read_study(folder: str | os.PathLike[str]) -> Study:
     """The study in `folder`. Raises DataError where there is none, or a file is damaged (a torn last line is not)."""
     folder = Path(folder)
     if not (folder / RESULTS_FILE).exists():
+        if (folder / SETTINGS_FILE).exists():
+            raise DataError(f"{folder}: a study without a finished run yet: wait, or go on with pocketrec study --out")
         raise DataError(f"{folder}: no {RESULTS_FILE}: not a study folder: write one with pocketrec study --out")
     return Study(
         folder,

@@ -63,7 +63,10 @@ def repair(path: Path) -> bool:
 def whole_lines(path: Path) -> str:
     """The text up to the last line that ends."""
     data = path.read_bytes() if path.exists() else b""
-    return data[: data.rfind(b"\n") + 1].decode()
+    try:
+        return data[: data.rfind(b"\n") + 1].decode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is damaged, not UTF-8 at byte {error.start}: restore the file") from None
 
 
 def number_of(row: Row, name: str) -> float | None:

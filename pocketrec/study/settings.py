@@ -18,7 +18,7 @@ from pocketrec.study.ways import Way
 
 FINGERPRINT = "fingerprint"
 _KNOWN = frozenset(f.name for f in fields(StudyConfig)) - {"out"} | {FINGERPRINT}
-_LISTS = ("schemes", "compressions", "targets")
+_LISTS = ("schemes", "compressions", "targets", "ways")
 _HEAD = "# What this study compares. `pocketrec study --out` with this folder goes on with it.\n"
 
 
