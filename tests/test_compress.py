@@ -20,6 +20,7 @@ from pocketrec import (
     HotCold,
     LowRank,
     Robe,
+    Table,
     TransformCoding,
     compress_,
     fit_,
@@ -275,6 +276,17 @@ def test_an_embedding_whose_weight_is_computed_is_kept_and_weighed(norm):
     report = compress_(model, compression=10)
     assert report.swapped == ("plain",)
     assert "normed" in report.kept
+
+
+def test_the_report_lists_the_tables_that_share_a_memory():
+    """Which table is large is what people look for; what each stores is not a thing of its own."""
+    tables = [Table("user", 1000, 8), Table("page", None, 8)]
+    module = pocketrec.EmbeddingBagCollection(tables, Robe(8), memory_size=100)
+    (weight,) = memory_report(module).weights
+    assert weight.tables == (("user", 1000 * 8 * 4), ("page", None))
+    lines = str(memory_report(module)).splitlines()
+    assert lines[2].split() == ["user", "table", "32", "kB", "shared"]
+    assert lines[3].split() == ["page", "table", "open-ended", "shared"]
 
 
 def test_what_asks_a_memory_for_its_weight_is_told_what_to_do():

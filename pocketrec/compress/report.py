@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketrec.embedding import SharedTables, full_bytes, stored_bytes
+from pocketrec.embedding.budget import full_table_bytes
 
 _TORCH_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
@@ -23,6 +24,8 @@ class Weight:
     """In float32, a row for every id; None where a table is open-ended."""
     stored_bytes: int
     optimizer_bytes: int
+    tables: tuple[tuple[str, int | None], ...] = ()
+    """Name and `full_bytes` of each, where several share the module's memory."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class MemoryReport:
 
     def __str__(self) -> str:
         rows: list[tuple[str, ...]] = [("module", "kind", "full", "stored", "optimiser", "compression")]
-        rows += [_cells(w) for w in (*self.weights, self.total)]
+        rows += [row for w in (*self.weights, self.total) for row in (_cells(w), *map(_table_cells, w.tables))]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join("  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip() for row in rows)
 
@@ -74,7 +77,8 @@ def _stored(module: nn.Module) -> Iterable[int]:
 def _weigh(name: str, module: nn.Module, optimizer: torch.optim.Optimizer | None) -> Weight:
     state = sum(_state_bytes(optimizer, p) for p in module.parameters())
     if isinstance(module, SharedTables):
-        return Weight(name, str(module.sharing), full_bytes(module), stored_bytes(module), state)
+        tables = tuple((t.name, full_table_bytes([t])) for t in module.tables) if len(module.tables) > 1 else ()
+        return Weight(name, str(module.sharing), full_bytes(module), stored_bytes(module), state, tables)
     assert isinstance(module, _TORCH_EMBEDDINGS)
     weight = module.weight
     return Weight(name, type(module).__name__, 4 * weight.numel(), weight.numel() * weight.element_size(), state)
@@ -85,8 +89,17 @@ def _state_bytes(optimizer: torch.optim.Optimizer | None, parameter: Tensor) -> 
     return sum(t.numel() * t.element_size() for t in kept if isinstance(t, Tensor))
 
 
+def _table_cells(table: tuple[str, int | None]) -> tuple[str, ...]:
+    name, full = table
+    return f"  {name}", "table", _full(full), "shared", "", ""
+
+
+def _full(count: int | None) -> str:
+    return "open-ended" if count is None else _bytes(count)
+
+
 def _cells(weight: Weight) -> tuple[str, ...]:
-    full = "open-ended" if weight.full_bytes is None else _bytes(weight.full_bytes)
+    full = _full(weight.full_bytes)
     times = (
         "" if not weight.full_bytes or not weight.stored_bytes else f"{weight.full_bytes / weight.stored_bytes:.4g}x"
     )
