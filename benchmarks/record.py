@@ -17,6 +17,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pocketrec.data import system
+
 RESULTS = Path(os.environ.get("POCKETREC_RESULTS", Path(__file__).parent / "results.csv"))
 COLUMNS = (
     "date",
@@ -67,12 +69,7 @@ def today() -> str:
 
 def machine() -> str:
     """CPU model, number of cores, and the GPU where torch was told to use one; never a host name."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    return ", ".join([model, f"{os.cpu_count()} cores", *_gpu()])
+    return ", ".join([system.machine(), *_gpu()])
 
 
 def _gpu() -> list[str]:

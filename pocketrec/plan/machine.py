@@ -1,4 +1,4 @@
-"""The machine a calibration is of: its processor, versions and memory. Never its name."""
+"""What a calibration depends on beside the processor: versions, threads and memory."""
 
 from __future__ import annotations
 
@@ -9,16 +9,6 @@ from pathlib import Path
 
 import pocketrec
 from pocketrec.data.system import processors
-
-
-def machine() -> str:
-    """The processor and how many of them this process may use."""
-    model = platform.processor() or platform.machine()
-    told = Path("/proc/cpuinfo")
-    if told.exists():
-        names = [line.split(":", 1)[1].strip() for line in told.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    return f"{model}, {processors()} cores"
 
 
 def versions() -> str:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pocketrec.data.system import machine
 from pocketrec.errors import one_of
-from pocketrec.plan.machine import cache_folder, machine, threads, versions
+from pocketrec.plan.machine import cache_folder, threads, versions
 from pocketrec.plan.memory import STATE_BYTES
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import os
 import platform
 import subprocess
 from functools import cache
 from pathlib import Path
 
 import pocketrec
+from pocketrec.data.system import machine
 
 _ROOT = Path(pocketrec.__file__).parent.parent
 _PACKAGES = ("torch", "numpy", "polars")
@@ -30,17 +30,6 @@ def columns() -> dict[str, str]:
 def today() -> str:
     """The date in UTC, as 2026-11-22."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
-
-
-@cache
-def machine() -> str:
-    """CPU model and number of cores; never a host name."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    return f"{model}, {os.cpu_count()} cores"
 
 
 @cache

@@ -133,3 +133,8 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+FIGURES = ("auc-by-size", "step-speed-up", "iterations", "total-time", "curves", "features")
+TARGETS = ["full-0.001", "full-0.01"]
+ROBE = Cell("robe", 100, 0.7985, 330, 63.2, 151.0)
