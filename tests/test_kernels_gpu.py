@@ -24,10 +24,11 @@ needs_card = pytest.mark.skipif(DEVICE == "cpu", reason="CUDA graphs and torch.c
 
 @pytest.fixture(scope="module")
 def gpu():
-    """The kernels; in the interpreter, where a program costs the same at any size, in fewer and larger programs."""
+    """The kernels, several tiles to a program; in the interpreter, where programs cost the same at any size, larger."""
     module = kernels.gpu()
     assert module is not None
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pocketrec.kernels.cuda.launch._PROGRAMS", 4)
         if DEVICE == "cpu":
             patch.setattr("pocketrec.kernels.cuda.launch._TILE", 2048)
         yield module
@@ -480,6 +481,7 @@ def test_a_step_is_captured_in_a_cuda_graph(gpu):
 
 
 @needs_card
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 def test_nothing_waits_for_the_device(gpu):
     """A hidden .item(), .tolist() or copy to the host."""
     memory, ids, layout, grad = one_id_batch(torch.float32)

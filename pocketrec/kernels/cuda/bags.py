@@ -21,6 +21,13 @@ def tile(num_features, ROWS: tl.constexpr):
 
 
 @triton.jit
+def run_of_tiles(num_features, tiles, ROWS: tl.constexpr):
+    """This program's feature, and the first sample, int64, of the `tiles` tiles that it walks one after the other."""
+    program = tl.program_id(0)
+    return program % num_features, (program // num_features).to(tl.int64) * tiles * ROWS
+
+
+@triton.jit
 def bounds(offsets_ptr, number, samples, num_samples, num_features, num_ids, BAGS: tl.constexpr):
     """Where the bags of `samples` begin and end among the ids, int64 [R]; empty past the last sample."""
     exists = samples < num_samples
@@ -44,11 +51,16 @@ def longest_bag(begin, end, BAGS: tl.constexpr):
 
 
 @triton.jit
-def load_ids(indices_ptr, layout_ptr, number, positions, inside):
+def load_table(layout_ptr, number):
+    """What `load_ids` needs of a feature, read once: num_embeddings and the padding id."""
+    return tl.load(layout_ptr + number * 20 + NUM_EMBEDDINGS), tl.load(layout_ptr + number * 20 + PADDING)
+
+
+@triton.jit
+def load_ids(indices_ptr, table, positions, inside):
     """The ids at `positions`, and which of them count: inside their bag and table, and not padding."""
+    limit, padding = table
     ids = tl.load(indices_ptr + positions, mask=inside, other=0)
-    limit = tl.load(layout_ptr + number * 20 + NUM_EMBEDDINGS)
-    padding = tl.load(layout_ptr + number * 20 + PADDING)
     return ids, inside & (ids != padding) & (ids >= 0) & (ids < limit)
 
 
@@ -64,7 +76,7 @@ def load_weights(weights_ptr, positions, kept, ACC: tl.constexpr, WEIGHTED: tl.c
 
 @triton.jit
 def pool_factors(
-    indices_ptr, layout_ptr, number, begin, end, longest, mode,
+    indices_ptr, table, begin, end, longest, mode,
     ROWS: tl.constexpr, ACC: tl.constexpr, BAGS: tl.constexpr,
 ):  # fmt: skip
     """What each bag's rows are multiplied by, weights apart, in ACC [R]: 1 / count for a mean, else 1."""
@@ -73,7 +85,7 @@ def pool_factors(
         if mode == MEAN:
             counts = tl.zeros([ROWS], tl.int32)
             for k in range(longest):
-                _, kept = load_ids(indices_ptr, layout_ptr, number, begin + k, begin + k < end)
+                _, kept = load_ids(indices_ptr, table, begin + k, begin + k < end)
                 counts += kept.to(tl.int32)
             factors = 1.0 / tl.maximum(counts, 1).to(ACC)
     return factors

@@ -71,13 +71,19 @@ def from_quanta(sums, largest_ptr, bits, ACC: tl.constexpr):
 
 
 @triton.jit
-def raise_largest(largest_ptr, values, ACC: tl.constexpr):
-    """Record max |values|: float bits without the sign order like the numbers, and NaN above infinity."""
+def size_bits(values, ACC: tl.constexpr):
+    """|values| as integers that order like the numbers, with NaN above infinity: their bits without the sign."""
     if ACC == tl.float64:
-        bits = values.to(tl.int64, bitcast=True) & 0x7FFFFFFFFFFFFFFF
+        sizes = values.to(tl.int64, bitcast=True) & 0x7FFFFFFFFFFFFFFF
     else:
-        bits = values.to(tl.int32, bitcast=True) & 0x7FFFFFFF
-    largest = tl.max(tl.reshape(bits, [values.numel]), 0).to(ACC, bitcast=True)
+        sizes = values.to(tl.int32, bitcast=True) & 0x7FFFFFFF
+    return sizes
+
+
+@triton.jit
+def raise_largest(largest_ptr, sizes, ACC: tl.constexpr):
+    """Record the greatest of `sizes`, from `size_bits`."""
+    largest = tl.max(tl.reshape(sizes, [sizes.numel]), 0).to(ACC, bitcast=True)
     largest_bits = largest.to(tl.float64).to(tl.int64, bitcast=True)
     # A stale read only costs an atomic; without it thousands of programs would queue at one address.
     if largest_bits > tl.load(largest_ptr):

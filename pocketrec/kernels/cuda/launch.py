@@ -17,6 +17,9 @@ from torch import Tensor
 _TILE = 512
 """Elements a program handles: 4 for each of 128 threads. Twice as many double the registers and halve the threads."""
 _WIDEST_BLOCK = 128
+_PROGRAMS = 2112
+"""Programs at least, where there are tiles enough: 16 for each of an H200's 132 multiprocessors."""
+_MOST_TILES = 32
 _FLAT = 1024
 """Slots a program of a pass over the whole memory handles."""
 
@@ -49,11 +52,11 @@ def elements(batch: Batch, bags: int) -> int:
     return batch.width * (batch.num_ids if bags == 1 else batch.num_samples * max(bags, 1))
 
 
-def tile_shape(batch: Batch) -> dict[str, Any]:
+def tile_shape(batch: Batch, elements: int | None = None) -> dict[str, Any]:
     """ROWS x BLOCK: blocks as wide as the average row, up to 128; wider rows take several."""
     average = -(-batch.width // max(batch.num_features, 1))
     block = min(max(triton.next_power_of_2(max(average, 1)), 16), _WIDEST_BLOCK)
-    return {"ROWS": _TILE // block, "BLOCK": block}
+    return {"ROWS": (elements or _TILE) // block, "BLOCK": block}
 
 
 def accumulator(dtype: torch.dtype) -> Any:
@@ -81,6 +84,17 @@ def over_tiles(kernel: Any, batch: Batch, *args: Any, **constants: Any) -> None:
     if batch.width and programs:
         with _device(args[0]):
             kernel[(programs,)](*args, **constants)
+
+
+def over_runs(kernel: Any, batch: Batch, *args: Any, **constants: Any) -> None:
+    """As `over_tiles`, with several tiles of a feature to a program: what a program reads of its feature costs as much
+    as a tile does. `kernel` takes their number after `width`."""
+    tiles = triton.cdiv(batch.num_samples, constants["ROWS"])
+    each = max(1, min(batch.num_features * tiles // _PROGRAMS, _MOST_TILES))
+    programs = batch.num_features * triton.cdiv(tiles, each)
+    if batch.width and programs:
+        with _device(args[0]):
+            kernel[(programs,)](*args, tiles=each, **constants)
 
 
 def over_slots(kernel: Any, num_slots: int, *args: Any, **constants: Any) -> None:

@@ -7,7 +7,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pocketrec.kernels.cuda.backward import find_winners, load_grad
-from pocketrec.kernels.cuda.bags import bounds, load_ids, load_weights, longest_bag, pool_factors, tile
+from pocketrec.kernels.cuda.bags import bounds, load_ids, load_table, load_weights, longest_bag, pool_factors, tile
 from pocketrec.kernels.cuda.launch import accumulator, bags_of, batch_of, options, over_tiles, tile_shape
 from pocketrec.kernels.cuda.row import COLUMN, DIM, MAX, MODE, elements_of, gather, lanes, load_feature, mask_of
 
@@ -20,14 +20,14 @@ def _lookup_backward_weights_kernel(
 ):  # fmt: skip
     """out[i] = <grad of id i's bag, row of id i>; weights go with sums only."""
     number, samples = tile(num_features, ROWS)
-    feature = load_feature(layout_ptr, number)
+    feature, table = load_feature(layout_ptr, number), load_table(layout_ptr, number)
     begin, end = bounds(offsets_ptr, number, samples, num_samples, num_features, num_ids, BAGS)
     longest = longest_bag(begin, end, BAGS)
     dim = tl.load(layout_ptr + number * 20 + DIM)
     column = tl.load(layout_ptr + number * 20 + COLUMN)
     for k in range(longest):
         inside = begin + k < end
-        ids, kept = load_ids(indices_ptr, layout_ptr, number, begin + k, inside)
+        ids, kept = load_ids(indices_ptr, table, begin + k, inside)
         products = tl.zeros([ROWS], ACC)
         for start in range(0, dim, BLOCK):
             first = lanes(start, BLOCK, 1)
@@ -46,13 +46,13 @@ def _lookup_backward_rows_kernel(
 ):  # fmt: skip
     """out[i] = the gradient of id i's own row, whatever memory it lies in."""
     number, samples = tile(num_features, ROWS)
-    feature = load_feature(layout_ptr, number)
+    feature, table = load_feature(layout_ptr, number), load_table(layout_ptr, number)
     begin, end = bounds(offsets_ptr, number, samples, num_samples, num_features, num_ids, BAGS)
     longest = longest_bag(begin, end, BAGS)
     mode = tl.load(layout_ptr + number * 20 + MODE)
     dim = tl.load(layout_ptr + number * 20 + DIM)
     column = tl.load(layout_ptr + number * 20 + COLUMN)
-    pool = pool_factors(indices_ptr, layout_ptr, number, begin, end, longest, mode, ROWS, ACC, BAGS)
+    pool = pool_factors(indices_ptr, table, begin, end, longest, mode, ROWS, ACC, BAGS)
     for start in range(0, dim, BLOCK):
         first = lanes(start, BLOCK, BLOCK)
         grad = load_grad(grad_ptr, samples, width, column, samples < num_samples, first, dim, BLOCK, ACC)
@@ -60,12 +60,12 @@ def _lookup_backward_rows_kernel(
         if BAGS:
             if mode == MAX:
                 winner = find_winners(
-                    memory_ptr, indices_ptr, layout_ptr, number, begin, end, longest, first, dim, feature,
+                    memory_ptr, indices_ptr, table, begin, end, longest, first, dim, feature,
                     ROWS, BLOCK, ACC, BLOCK,
                 )  # fmt: skip
         for k in range(longest):
             inside = begin + k < end
-            _, kept = load_ids(indices_ptr, layout_ptr, number, begin + k, inside)
+            _, kept = load_ids(indices_ptr, table, begin + k, inside)
             factors = pool * load_weights(weights_ptr, begin + k, kept, ACC, WEIGHTED)
             counts = kept[:, None, None] & ((mode != MAX) | (winner == k)) if BAGS else kept[:, None, None]
             own = tl.where(counts, grad * factors[:, None, None], 0.0)

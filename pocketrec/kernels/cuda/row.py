@@ -63,6 +63,15 @@ def is_vectorised(layout_ptr, number, width):
 
 
 @triton.jit
+def is_in_lanes(layout_ptr, number, width):
+    """Whether every lane of 4 elements lies in one chunk and is written to a multiple of 4, wherever it is read."""
+    row_ptr = layout_ptr + number * 20
+    dim, chunk, span = tl.load(row_ptr + DIM), tl.load(row_ptr + CHUNK), tl.load(row_ptr + SPAN)
+    fits = ((dim | tl.load(row_ptr + COLUMN) | width) % LANE == 0) & ((chunk % LANE == 0) | (chunk >= dim))
+    return fits & (span >= LANE) & (span <= 1 << 30)
+
+
+@triton.jit
 def is_one_chunk(layout_ptr, number, BLOCK: tl.constexpr):
     """Whether every block of BLOCK elements of a row lies in one chunk."""
     chunk = tl.load(layout_ptr + number * 20 + CHUNK)
@@ -111,9 +120,9 @@ def _places(ids, chunks, feature):
 
 
 @triton.jit
-def locate(ids, first, feature, V: tl.constexpr, VECTOR: tl.constexpr):
-    """The slots of a tile of rows, int64 [R, G, V], and the low half of each lane's hash, uint32 [R, G, 1]."""
-    _, base, span, chunk, align, _, _, _, _, _, _, _, _, exact, exact_base, dim = feature
+def _starts(ids, first, feature):
+    """Where each lane starts in its region, unwrapped, int64 [R, G, 1], and the low half of its hash, uint32."""
+    _, base, _, chunk, align, _, _, _, _, _, _, _, _, exact, exact_base, dim = feature
     short = tl.minimum(chunk, 2147483647).to(tl.int32)
     place, hashed = _places(ids, first // short, feature)
     start = place * align + (first % short).to(tl.int64)[None, :, None]
@@ -121,13 +130,24 @@ def locate(ids, first, feature, V: tl.constexpr, VECTOR: tl.constexpr):
     rows = ids[:, None, None]
     is_exact = rows < exact
     start = tl.where(is_exact, exact_base - base + rows * dim + first.to(tl.int64)[None, :, None], start)
-    hashed = tl.where(is_exact, 0, hashed)
+    return start, tl.where(is_exact, 0, hashed)
+
+
+@triton.jit
+def _wrap(slots, feature):
+    """Places in a region, at most one turn too far, as slots of the memory."""
+    _, base, span, _, _, _, _, _, _, _, _, _, _, _, _, _ = feature
+    return base + tl.where(slots >= span, slots - span, slots)
+
+
+@triton.jit
+def locate(ids, first, feature, V: tl.constexpr, VECTOR: tl.constexpr):
+    """The slots of a tile of rows, int64 [R, G, V], and the low half of each lane's hash, uint32 [R, G, 1]."""
+    start, hashed = _starts(ids, first, feature)
     if VECTOR:
-        start = base + tl.where(start >= span, start - span, start)
-        slots = tl.multiple_of(start, (V, V, V)) + tl.arange(0, V)[None, None, :]
+        slots = tl.multiple_of(_wrap(start, feature), (V, V, V)) + tl.arange(0, V)[None, None, :]
     else:
-        slots = start + tl.arange(0, V)[None, None, :]
-        slots = base + tl.where(slots >= span, slots - span, slots)
+        slots = _wrap(start + tl.arange(0, V)[None, None, :], feature)
         # Not true where a chunk ends or wraps, and only used to give neighbouring slots to neighbouring threads: with
         # no multiple known, a thread still reads one element at a time.
         slots = tl.max_contiguous(slots, (1, slots.shape[1], V))
@@ -148,14 +168,43 @@ def signed(values, ids, first, hashed, feature, V: tl.constexpr):
 
 
 @triton.jit
+def _load(memory_ptr, scales_ptr, slots, mask, SCALED: tl.constexpr, ACC: tl.constexpr):
+    values = tl.load(memory_ptr + slots, mask=mask, other=0.0, eviction_policy="evict_last").to(ACC)
+    if SCALED:
+        values *= tl.load(scales_ptr + (slots >> 6), mask=mask, other=0.0)
+    return values
+
+
+@triton.jit
+def _gather_lanes(
+    memory_ptr, scales_ptr, ids, kept, first, dim, feature, SCALED: tl.constexpr, ACC: tl.constexpr
+):  # fmt: skip
+    """Lanes of 4, hashed once a thread and read one element at a time, wherever they lie: [R, G, 4], [R, G, 1]."""
+    _, base, span, _, _, _, _, _, _, _, _, _, _, _, _, _ = feature
+    start, hashed = _starts(ids, first, feature)
+    slots = tl.reshape(_wrap(start, feature), [start.shape[0], start.shape[1]])
+    mask = kept[:, None] & (first < dim)[None, :]
+    # Elements before the end of the region, where the lane wraps: `is_in_lanes` sees to it that 32 bits hold the span.
+    left = tl.minimum(base + span - slots, 4).to(tl.int32)
+    turn = tl.minimum(span, 1 << 30).to(tl.int32)
+    value_0 = _load(memory_ptr, scales_ptr, slots, mask, SCALED, ACC)
+    value_1 = _load(memory_ptr, scales_ptr, slots + tl.where(left > 1, 1, 1 - turn), mask, SCALED, ACC)
+    value_2 = _load(memory_ptr, scales_ptr, slots + tl.where(left > 2, 2, 2 - turn), mask, SCALED, ACC)
+    value_3 = _load(memory_ptr, scales_ptr, slots + tl.where(left > 3, 3, 3 - turn), mask, SCALED, ACC)
+    values = tl.join(tl.join(value_0, value_2), tl.join(value_1, value_3))
+    return tl.reshape(values, [slots.shape[0], slots.shape[1], 4]), hashed
+
+
+@triton.jit
 def gather(
     memory_ptr, scales_ptr, ids, kept, first, dim, feature,
     V: tl.constexpr, VECTOR: tl.constexpr, SCALED: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """The elements of a tile of rows, [R, G, V] in ACC; 0 where the row does not count."""
-    slots, hashed = locate(ids, first, feature, V, VECTOR)
-    mask = mask_of(kept, first, dim, V, VECTOR)
-    values = tl.load(memory_ptr + slots, mask=mask, other=0.0, eviction_policy="evict_last").to(ACC)
-    if SCALED:
-        values *= tl.load(scales_ptr + (slots >> 6), mask=mask, other=0.0)
+    if VECTOR or V != LANE:
+        slots, hashed = locate(ids, first, feature, V, VECTOR)
+        mask = mask_of(kept, first, dim, V, VECTOR)
+        values = _load(memory_ptr, scales_ptr, slots, mask, SCALED, ACC)
+    else:
+        values, hashed = _gather_lanes(memory_ptr, scales_ptr, ids, kept, first, dim, feature, SCALED, ACC)
     return signed(values, ids, first, hashed, feature, V)

@@ -54,6 +54,8 @@ def _update_kernel(
         tl.store(first_ptr + slots, mean, mask=exists)
         tl.store(second_ptr + slots, square, mask=exists)
     tl.store(memory_ptr + slots, value.to(memory_ptr.dtype.element_ty), mask=exists)
+    # Another thread may have read these sums: a store of a constant waits for no load, and takes a layout of its own.
+    tl.debug_barrier()
     tl.store(sums_ptr + slots, tl.zeros([BLOCK], tl.int64), mask=exists)
 
 
