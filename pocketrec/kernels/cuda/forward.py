@@ -145,6 +145,6 @@ def lookup(
         SCALED=scales is not None,
         **options(indices, offsets, weights),
         **tile_shape(batch),
-        **registers(memory.dtype, bags_of(indices, offsets), 64),
+        **registers(memory.dtype, bags_of(indices, offsets), 48),
     )
     return out

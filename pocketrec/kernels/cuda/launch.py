@@ -15,7 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 _TILE = 512
-"""Elements a program handles: 4 for each of 128 threads. Twice as many double the registers and halve the threads."""
+"""Elements of a tile: 4 for each of 128 threads. Half as many took 1.8 times as long on an H200, twice as many 1.2."""
 _WIDEST_BLOCK = 128
 _PROGRAMS = 2112
 """Programs at least, where there are tiles enough: 16 for each of an H200's 132 multiprocessors."""
@@ -72,6 +72,7 @@ def options(indices: Tensor, offsets: Tensor | None, weights: Tensor | None) -> 
 def registers(dtype: torch.dtype, bags: int, alone: int) -> dict[str, int]:
     """The cap on a thread's registers: `alone` for one id a feature, 128 for bags, none in float64.
 
+    On an H200 the forward took 390 us at 48 registers, 442 at 64 and 486 at 72 (65,536 samples of 26 x 128, aligned).
     Left to itself the compiler takes 120 to 250 to shuffle instructions, so that few threads fit and too little is in
     flight; at these caps it spills next to nothing (ptxas -v, sm_90).
     """
