@@ -65,6 +65,6 @@ $(VENV)/bench: $(VENV)/installed
 $(VENV)/installed: pyproject.toml setup.py constraints.txt $(KERNEL_SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt torch numpy setuptools
-	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e ".[plot,tensorboard,test]"
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e ".[plot,tensorboard,export,serve,test]"
 	@ls pocketrec/_C*.so > /dev/null 2>&1 || echo "No C++ compiler found: lookups use the slower PyTorch reference; nothing else changes."
 	touch $@
