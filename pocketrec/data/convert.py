@@ -38,12 +38,22 @@ def dense(series: pl.Series, integers: bool) -> tuple[pl.Series, str]:
     return values, "a dense value is a finite number or blank"
 
 
+def in_float32(values: pl.Series, rule: str) -> tuple[pl.Series, str]:
+    """Dense values and their rule where values are kept in float32 as they are: larger ones become null."""
+    largest = 3.4028234663852886e38
+    if values.dtype.is_integer() or values.is_between(-largest, largest).all():
+        return values, rule
+    inside = pl.select(pl.when(values.is_between(-largest, largest)).then(values).otherwise(None)).to_series()
+    return inside, "a dense value is a finite number within float32, or blank"
+
+
 def ids(series: pl.Series, kind: str) -> tuple[pl.Series, str]:
     """(N,) raw ids: uint32 for `hex`, int64 for `integer` and `text`."""
     return {"hex": _hex_ids, "integer": _integer_ids, "text": _text_ids}[kind](series)
 
 
 def _hex_ids(series: pl.Series) -> tuple[pl.Series, str]:
+    series = series.cast(pl.String)
     values = series.str.to_integer(base=16, strict=False, dtype=pl.UInt32)
     # The parser takes leading zeros without end.
     if (series.str.len_bytes() > 8).any():

@@ -22,12 +22,16 @@ def rows_of_frame(
     """
     broken = _Broken(frame, place_of, bad)
     integers = layout.format == "criteo"
-    labels = broken.check(layout.label, *convert.labels(frame[layout.label], integers), blanks=False).to_numpy()
+    labels = _labels(frame, layout, broken)
     dense = np.empty((len(frame), len(layout.dense)), np.float32)
     for j, name in enumerate(layout.dense):
-        values = broken.check(name, *convert.dense(frame[name], integers)).fill_null(0).to_numpy()
+        values, rule = convert.dense(frame[name], integers)
+        if layout.raw:
+            # A blank is 0, before the logarithm as after it.
+            dense[:, j] = broken.check(name, *convert.in_float32(values, rule)).fill_null(0).to_numpy()
+            continue
         # In float64: log(1 + x) is then as good as log1p for a float32 result, and much faster.
-        dense[:, j] = np.log(1.0 + np.maximum(values, 0))
+        dense[:, j] = np.log(1.0 + np.maximum(broken.check(name, values, rule).fill_null(0).to_numpy(), 0))
     sparse = np.empty((len(frame), len(layout.categorical)), layout.id_dtype, order="F")
     for j, name in enumerate(layout.categorical):
         sparse[:, j] = broken.check(name, *convert.ids(frame[name], layout.id_kinds[name])).fill_null(0).to_numpy()
@@ -39,6 +43,15 @@ def rows_of_frame(
         times = checked.fill_null(0).to_numpy()
     rows = Rows(numbers, labels, dense, sparse, times, bad)
     return rows if broken.rows is None else _leave_out(rows, broken.rows)
+
+
+def _labels(frame: pl.DataFrame, layout: Layout, broken: _Broken) -> np.ndarray:
+    """(N,) int8; -1 where there is none, which only a log to be scored may have."""
+    if not layout.label:
+        return np.full(len(frame), -1, np.int8)
+    values, rule = convert.labels(frame[layout.label], layout.format == "criteo")
+    checked = broken.check(layout.label, values, rule, blanks=layout.raw)
+    return (values.fill_null(-1) if layout.raw else checked).to_numpy()
 
 
 class _Broken:

@@ -58,7 +58,7 @@ def time_kind_of_type(path: Path, name: str, dtype: pl.DataType) -> str:
 
 def kinds_of_schema(path: Path, schema: Mapping[str, pl.DataType], layout: Layout) -> tuple[dict[str, str], str]:
     """(kind of each categorical column, kind of the time column). Raises DataError for a type that will not do."""
-    for name in (layout.label, *layout.dense):
+    for name in filter(None, (layout.label, *layout.dense)):
         dtype = schema[name]
         if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null, *_TEXTS)):
             raise DataError(f"{path}: column {name!r} holds {dtype}: labels and dense columns are numeric")
@@ -71,10 +71,14 @@ def check_same_kinds(path: Path, schema: Mapping[str, pl.DataType], layout: Layo
     """Raise DataError when a file's columns are not of the kinds that the first file had."""
     ids, time = kinds_of_schema(path, schema, layout)
     for name, kind in ids.items():
-        if kind != layout.id_kinds[name]:
+        # Hex digits are text to Parquet.
+        if kind != layout.id_kinds[name] and (kind, layout.id_kinds[name]) != ("text", "hex"):
+            holds = f"{path}: categorical column {name!r} holds {schema[name]}"
+            if layout.raw:
+                raise DataError(f"{holds}, in the log of the model it was {layout.id_kinds[name]}: write it alike")
             raise DataError(
-                f"{path}: categorical column {name!r} holds {schema[name]}, in the first file it was "
-                f"{layout.id_kinds[name]}: write it alike, or declare it as text (--text {name})"
+                f"{holds}, in the first file it was {layout.id_kinds[name]}: write it alike, or declare it as text "
+                f"(--text {name})"
             )
     if time != layout.time_kind:
         raise DataError(f"{path}: time column {layout.time_column!r} was {layout.time_kind} in the first file")

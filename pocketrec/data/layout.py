@@ -20,7 +20,7 @@ class Layout:
     format: str
     """`criteo`, `csv` or `parquet`."""
     label: str = "label"
-    """Column of 0 and 1."""
+    """Column of 0 and 1; empty where there is none, which is for scoring."""
     dense: tuple[str, ...] = CRITEO_DENSE
     """Numeric columns."""
     categorical: tuple[str, ...] = CRITEO_FEATURES
@@ -35,17 +35,21 @@ class Layout:
     """Feature -> how its values become ids: `hex`, `integer` or `text`. Empty until the first file was looked at."""
     time_kind: str = ""
     """`integer` or `datetime`: how the time column is read. Empty until the first file was looked at."""
+    columns: tuple[str, ...] = ()
+    """Every field of a line of a file without a header; those that are `wanted` unless given."""
+    raw: bool = False
+    """For scoring: dense values as they are in the log, ids as int64, labels that may be blank (-1 then)."""
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """Every column that is read."""
-        names = (self.label, *self.dense, *self.categorical)
+        names = (*((self.label,) if self.label else ()), *self.dense, *self.categorical)
         return names if self.time_column is None or self.time_column in names else (*names, self.time_column)
 
     @property
     def id_dtype(self) -> str:
         """NumPy dtype of the raw ids on disk."""
-        return "uint32" if self.format == "criteo" else "int64"
+        return "uint32" if self.format == "criteo" and not self.raw else "int64"
 
 
 def make_layout(

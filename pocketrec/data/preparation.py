@@ -80,8 +80,9 @@ def prepare(
     rule = parse_split(split, paths, time_column)
     options = {**asdict(layout), "split": split, "min_count": min_count, "on_bad_row": on_bad_row}
     options = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
-    # Found in the files, not asked for.
-    del options["time_kind"]
+    # Found in the files, or for scoring only, and not asked for.
+    for name in ("time_kind", "columns", "raw"):
+        del options[name]
     with os_errors_told(Path(out)):
         done = finished_manifest(Path(out), paths, options, inputs)
         if done:

@@ -69,9 +69,9 @@ class Rows:
     numbers: np.ndarray
     """(N,) int64, physical row numbers in the file, from 0."""
     labels: np.ndarray
-    """(N,) int8, 0 or 1."""
+    """(N,) int8, 0 or 1; -1 for none in a log that is read to be scored."""
     dense: np.ndarray
-    """(N, n_dense) float32, log1p(max(x, 0))."""
+    """(N, n_dense) float32, log1p(max(x, 0)); x itself in a log that is read to be scored."""
     sparse: np.ndarray
     """(N, F) raw ids, columns contiguous."""
     times: np.ndarray | None

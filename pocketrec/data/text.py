@@ -31,7 +31,7 @@ class TextParser:
         """Look at the header of a CSV file. Raises DataError for unknown or repeated columns."""
         self.path, self.layout = path, layout
         self.quoted = layout.format == "csv"
-        self.columns = csv_columns(path, layout) if self.quoted else layout.wanted
+        self.columns = csv_columns(path, layout) if self.quoted else layout.columns or layout.wanted
 
     def parse(self, block: TextBlock) -> Rows:
         """The good rows of `block`; bad ones are counted in `.bad`."""
