@@ -1,0 +1,239 @@
+"""model.onnx, looked through without the onnx package: what it reads, takes and gives, before a runtime sees it.
+
+Field numbers are those of onnx.proto. A graph may use the operators of ONNX itself, no subgraphs (so no loop), no
+functions, and external data only from the tensors of the file it came in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pocketrec.artifact.archive import TENSORS
+from pocketrec.artifact.errors import ArtifactError, damaged
+from pocketrec.artifact.tensors import DTYPES, Place
+from pocketrec.artifact.wire import BYTES, VARINT, fields, varints
+
+OPSET = 20
+FLOAT, INT64 = 1, 7
+_ORDER = ("F32", "U8", "I8", "U16", "I16", "I32", "I64", "", "", "F16", "F64", "U32", "U64")
+_CODES = {word: code for code, word in enumerate(_ORDER, 1) if word}
+_WORDS = {code: word for word, code in _CODES.items()}
+_BOOL = 9
+
+# Of each message the fields that are understood, and their wire types; others are refused.
+_MODEL = {1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: BYTES, 8: BYTES, 14: BYTES}
+_GRAPH = {1: BYTES, 2: BYTES, 5: BYTES, 10: BYTES, 11: BYTES, 12: BYTES, 13: BYTES, 16: BYTES}
+_NODE = {1: BYTES, 2: BYTES, 3: BYTES, 4: BYTES, 5: BYTES, 6: BYTES, 7: BYTES, 9: BYTES}
+_SUBGRAPH, _SUBGRAPHS, _TENSOR_ATTRIBUTE = 6, 11, 5
+_ATTRIBUTE = frozenset({1, 2, 3, 4, _TENSOR_ATTRIBUTE, 7, 8, 9, 13, 20})
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a graph takes and gives."""
+
+    n_dense: int
+    features: int
+
+
+def check(model: memoryview, where: Mapping[str, Place], signature: Signature) -> None:
+    """Raise ArtifactError unless the model is one graph of `signature` whose weights are the tensors at `where`."""
+    graphs, opsets = [], []
+    for number, content in _known(model, _MODEL, "the model"):
+        if number == 7:
+            graphs.append(content)
+        elif number == 8:
+            opsets.append(_opset(content))
+    if opsets != [("", OPSET)]:
+        raise ArtifactError(
+            f"model.onnx is of opset {opsets}; this pocketrec reads {OPSET} of ONNX's own operators alone: export the "
+            "run again, or upgrade pocketrec"
+        )
+    if len(graphs) != 1:
+        raise damaged(f"model.onnx holds {len(graphs)} graphs")
+    _check_graph(graphs[0], _Weights(where), signature)
+
+
+def _known(message: memoryview, known: Mapping[int, int], what: str) -> Iterator[tuple[int, memoryview]]:
+    for number, wire, _, content in fields(message):
+        if known.get(number) != wire:
+            raise damaged(f"model.onnx: {what} holds a field {number} that an exported graph has not")
+        yield number, content
+
+
+def _opset(message: memoryview) -> tuple[str, int]:
+    domain, version = "", 0
+    for number, _, value, content in fields(message):
+        if number == 1:
+            domain = _text(content)
+        elif number == 2:
+            version = value
+    return ("" if domain == "ai.onnx" else domain), version
+
+
+def _check_graph(graph: memoryview, weights: _Weights, signature: Signature) -> None:
+    inputs, outputs = [], []
+    for number, content in _known(graph, _GRAPH, "the graph"):
+        if number == 1:
+            _check_node(content)
+        elif number == 5:
+            weights.check(content)
+        elif number == 11:
+            inputs.append(_value(content))
+        elif number == 12:
+            outputs.append(_value(content))
+    wanted = [("dense", FLOAT, [None, signature.n_dense])] if signature.n_dense else []
+    wanted += [("ids", INT64, [None, signature.features])]
+    if sorted(inputs, key=str) != sorted(wanted, key=str):
+        raise damaged(f"model.onnx takes {_shown(inputs)}, and by the recipe it should take {_shown(wanted)}")
+    given = [("probability", FLOAT, [None])]
+    if outputs != given:
+        raise damaged(f"model.onnx gives {_shown(outputs)}, not {_shown(given)}")
+
+
+def _check_node(node: memoryview) -> None:
+    word, domain = "?", ""
+    for number, content in _known(node, _NODE, "a node"):
+        if number == 4:
+            word = _text(content)
+        elif number == 7:
+            domain = _text(content)
+        elif number == 5:
+            _check_attribute(content)
+    if domain not in ("", "ai.onnx"):
+        raise damaged(f"model.onnx uses {word[:40]!r} of {domain[:40]!r}; it may use ONNX's own operators")
+
+
+def _check_attribute(attribute: memoryview) -> None:
+    for number, _, _, content in fields(attribute):
+        if number in (_SUBGRAPH, _SUBGRAPHS):
+            raise damaged(
+                "model.onnx holds a graph within its graph (a loop or a branch), which an exported one has not"
+            )
+        if number not in _ATTRIBUTE:
+            raise damaged(f"model.onnx: an attribute holds a field {number} that an exported graph has not")
+        if number == _TENSOR_ATTRIBUTE and _Tensor(content).external is not None:
+            raise damaged("model.onnx: an attribute reads its value from a file")
+
+
+class _Tensor:
+    """A TensorProto, as far as it matters where its values come from."""
+
+    def __init__(self, message: memoryview) -> None:
+        self.name, self.dims, self.code = "", [], 0  # type: str, list[int], int
+        self.external: dict[str, str] | None = None
+        self.raw: int | None = None
+        location = 0
+        for number, wire, value, content in fields(message):
+            if number == 1:
+                self.dims += varints(wire, value, content)
+            elif number == 2:
+                self.code = value
+            elif number == 8:
+                self.name = _text(content)
+            elif number == 9:
+                self.raw = len(content)
+            elif number == 13:
+                self._add(content)
+            elif number == 14:
+                location = value
+            elif number not in (4, 5, 7, 10, 11, 12):
+                raise damaged(f"model.onnx: a tensor holds a field {number} that an exported one has not")
+        if (location == 1) != (self.external is not None) or location > 1:
+            raise damaged(f"model.onnx: tensor {self.name[:60]!r} is said to be both within and outside")
+        self._check_size(len(message))
+
+    def _add(self, message: memoryview) -> None:
+        pair = {number: _text(content) for number, _, _, content in fields(message)}
+        self.external = self.external or {}
+        if pair.keys() != {1, 2} or pair[1] in self.external:
+            raise damaged(f"model.onnx: tensor {self.name[:60]!r} tells in two ways where it lies")
+        self.external[pair[1]] = pair[2]
+
+    def _check_size(self, held: int) -> None:
+        """A tensor without a file cannot be larger than what it is written with: no memory is taken for nothing."""
+        count = math.prod(self.dims)
+        if self.external is not None:
+            return
+        item = 1 if self.code == _BOOL else DTYPES[_WORDS[self.code]].itemsize if self.code in _WORDS else None
+        if item is None:
+            raise damaged(f"model.onnx: tensor {self.name[:60]!r} is of type {self.code}, which is unknown")
+        if count > held or (self.raw is not None and self.raw != count * item):
+            raise damaged(f"model.onnx: tensor {self.name[:60]!r} of shape {self.dims} is not as long as its values")
+
+
+class _Weights:
+    """The tensors of the file, by where they lie."""
+
+    def __init__(self, where: Mapping[str, Place]) -> None:
+        self._at = {(place.offset, place.length): place for place in where.values()}
+
+    def check(self, message: memoryview) -> None:
+        """Raise ArtifactError for an initialiser that reads from elsewhere than one tensor of the file."""
+        tensor = _Tensor(message)
+        if tensor.external is None:
+            return
+        told = tensor.external
+        if told.get("location") != TENSORS:
+            raise damaged(
+                f"model.onnx: tensor {tensor.name[:60]!r} reads from {told.get('location', '')[:60]!r}; weights lie in "
+                f"{TENSORS} and nowhere else"
+            )
+        offset, length = (told.get(name, "") for name in ("offset", "length"))
+        if not (offset.isascii() and offset.isdigit() and length.isascii() and length.isdigit()) or len(offset) > 20:
+            raise damaged(f"model.onnx: tensor {tensor.name[:60]!r} does not say where in {TENSORS} it lies")
+        place = self._at.get((int(offset), int(length[:20])))
+        if place is None or told.keys() - {"location", "offset", "length", "checksum"}:
+            raise damaged(
+                f"model.onnx: tensor {tensor.name[:60]!r} lies at {offset}, where {TENSORS} has no such tensor"
+            )
+        item = DTYPES[place.dtype].itemsize
+        if tensor.code != _CODES[place.dtype] or math.prod(tensor.dims) * item != place.length:
+            raise damaged(
+                f"model.onnx: tensor {tensor.name[:60]!r} of type {tensor.code} and shape {tensor.dims} is a "
+                f"{place.dtype} of shape {list(place.shape)} in {TENSORS}"
+            )
+
+
+def _value(message: memoryview) -> tuple[str, int, list[int | None]]:
+    """(name, element type, sizes; None where one is free) of an input or output; type 0 for what is no tensor."""
+    name, code, sizes = "", 0, []  # type: str, int, list[int | None]
+    for number, _, _, content in fields(message):
+        if number == 1:
+            name = _text(content)
+        elif number == 2:
+            code, sizes = _tensor_type(content)
+    return name, code, sizes
+
+
+def _tensor_type(message: memoryview) -> tuple[int, list[int | None]]:
+    code, sizes = 0, []  # type: int, list[int | None]
+    for kind, _, _, tensor in fields(message):
+        if kind != 1:
+            continue
+        for number, _, value, content in fields(tensor):
+            if number == 1:
+                code = value
+            elif number == 2:
+                sizes += [_size(dim) for part, _, _, dim in fields(content) if part == 1]
+    return code, sizes
+
+
+def _size(message: memoryview) -> int | None:
+    return next((value for number, _, value, _ in fields(message) if number == 1), None)
+
+
+def _text(content: memoryview) -> str:
+    try:
+        return bytes(content).decode("utf-8")
+    except UnicodeDecodeError:
+        raise damaged("model.onnx is broken: a name that is no text") from None
+
+
+def _shown(values: Sequence[tuple[str, int, Sequence[int | None]]]) -> str:
+    told = [
+        f"{name[:40]} {'x'.join('B' if n is None else str(n) for n in sizes)} of type {c}" for name, c, sizes in values
+    ]
+    return ", ".join(told) or "nothing"
