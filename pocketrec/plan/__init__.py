@@ -14,8 +14,8 @@ from pocketrec.plan.inflation import Inflation, predicted_inflation
 from pocketrec.plan.log import log_workload
 from pocketrec.plan.planner import Plan, plan
 from pocketrec.plan.presets import PRESETS, preset
-from pocketrec.plan.sizes import parse_bytes
 from pocketrec.plan.workload import TableSize, Workload, parse_tables
+from pocketrec.units import parse_bytes
 
 __all__ = [
     "PRESETS",

@@ -1,16 +1,12 @@
-"""Sizes in words: `10MB`, `1.5 GiB`, the memory of a device."""
+"""The memory of a device in words: `t4`, `here`, `24GB`."""
 
 from __future__ import annotations
 
 import os
-import re
 
 from pocketrec.errors import UsageError, nearest
+from pocketrec.units import parse_bytes
 
-UNITS = {
-    **{name: 1000**power for power, name in enumerate(("B", "kB", "MB", "GB", "TB"))},
-    **{name: 1024**power for power, name in enumerate(("KiB", "MiB", "GiB", "TiB"), 1)},
-}
 HERE = "here"
 DEVICES = {
     "t4": 16e9,
@@ -23,25 +19,6 @@ DEVICES = {
     "h200": 141e9,
 }
 """Bytes that makers name; what a driver leaves free is a little less."""
-_SIZE = re.compile(r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)\s*([A-Za-z]*)")
-
-
-def parse_bytes(name: str, text: str) -> int:
-    """`10MB` -> 10,000,000; units B to TB (powers of 1000) and KiB to TiB (of 1024), in any case; bytes without one.
-
-    Raises UsageError, naming the argument, for anything else and for less than one byte.
-    """
-    told = _SIZE.fullmatch(text.strip())
-    if not told:
-        raise UsageError(f"{name}: wants a number and a unit, such as 10MB or 1.5GiB, got {text!r}")
-    amount, unit = told.groups()
-    by_lower = {known.lower(): factor for known, factor in UNITS.items()}
-    if unit and unit.lower() not in by_lower:
-        raise UsageError(f"{name}: unknown unit {unit!r} in {text!r}: choose from {', '.join(UNITS)}")
-    value = float(amount) * by_lower[unit.lower() or "b"]
-    if not 1 <= value < 2**62:
-        raise UsageError(f"{name}: must be at least 1 byte, and below 2^62, got {text!r}")
-    return int(value)
 
 
 def device_bytes(text: str) -> int:

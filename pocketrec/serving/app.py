@@ -1,0 +1,179 @@
+"""The web application: which path answers what."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from pocketrec.serving import binary, metrics as metrics_module
+from pocketrec.serving.artifact_files import artifact_file
+from pocketrec.serving.body import Bodies
+from pocketrec.serving.front import Front
+from pocketrec.serving.metrics import Metrics
+from pocketrec.serving.openapi import describe
+from pocketrec.serving.refusal import Refusal, json_bytes, json_response
+from pocketrec.serving.scoring import Scoring
+from pocketrec.serving.served import Holder, Served, load_served
+from pocketrec.serving.settings import Settings
+
+WEB = Path(__file__).parent / "web"
+ROUTES = frozenset(
+    {
+        "/",
+        "/score",
+        "/healthz",
+        "/metrics",
+        "/model",
+        "/reload",
+        "/openapi.json",
+        "/artifact/recipe.json",
+        "/artifact/model.onnx",
+        "/artifact/model.safetensors",
+    }
+)
+PAGE_POLICY = (
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "frame-ancestors 'none'"
+)
+
+
+def create_app(artifact_path: str | os.PathLike[str], settings: Settings | None = None) -> FastAPI:
+    """An ASGI app that serves the artifact. Raises ArtifactError, OSError where it cannot be loaded.
+
+    `app.state.holder` is the `Holder`: `await app.state.holder.reload()` loads the file again.
+    """
+    settings = settings or Settings()
+    threads = settings.threads or len(os.sched_getaffinity(0))
+    metrics = Metrics()
+    load = partial(load_served, max_rows=settings.max_rows, threads=threads)
+    holder = Holder(Path(artifact_path), load, metrics)
+    scoring = Scoring(settings, metrics, threads)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        watcher = asyncio.create_task(holder.watch(settings.reload_seconds)) if settings.reload_seconds else None
+        yield
+        if watcher is not None:
+            watcher.cancel()
+        scoring.close()
+
+    app = FastAPI(title="pocketrec", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.holder = holder
+    app.add_middleware(Front, metrics=metrics, token=settings.token, routes=ROUTES)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.openapi = lambda: describe(holder.current.artifact.recipe, settings)  # type: ignore[method-assign]
+    _add_score(app, holder, scoring, settings)
+    _add_about(app, holder, metrics, settings)
+    _add_page(app, holder)
+    return app
+
+
+def _add_score(app: FastAPI, holder: Holder, scoring: Scoring, settings: Settings) -> None:
+    bodies = Bodies(settings)
+
+    @app.post("/score", summary="Probabilities of rows of raw feature values")
+    async def score(request: Request) -> Response:
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type not in ("application/json", binary.CONTENT_TYPE):
+            raise Refusal(
+                415,
+                f"Content-Type must be application/json or {binary.CONTENT_TYPE}, got {content_type[:80]!r}",
+                field="Content-Type",
+            )
+        body = await bodies.read(request.receive, request.headers)
+        served = holder.current
+        parse = partial(_parse_json if content_type == "application/json" else _parse_binary, body, settings.max_rows)
+        scores = await scoring.score(served, parse)
+        if content_type == binary.CONTENT_TYPE:
+            return Response(scores.astype("<f4", copy=False).tobytes(), media_type="application/octet-stream")
+        return Response(json_bytes({"scores": scores.tolist(), "model": served.name}), media_type="application/json")
+
+
+def _parse_json(body: bytes, max_rows: int, served: Served) -> tuple[np.ndarray, np.ndarray]:
+    from pocketrec.runtime import RowError, parse_columns
+
+    columns = served.decoder.columns(body)
+    try:
+        return parse_columns(served.artifact.recipe, columns)
+    except RowError as error:
+        raise Refusal(422, str(error), field=error.feature, row=error.row) from None
+
+
+def _parse_binary(body: bytes, max_rows: int, served: Served) -> tuple[np.ndarray, np.ndarray]:
+    return binary.arrays(body, served.features, max_rows)
+
+
+def _add_about(app: FastAPI, holder: Holder, metrics: Metrics, settings: Settings) -> None:
+    started = time.time()
+
+    @app.api_route("/healthz", methods=["GET", "HEAD"], summary="Whether it serves, and what")
+    async def healthz() -> Response:
+        served = holder.current
+        told = {
+            "status": "ok",
+            "model": served.name,
+            "sha256": served.sha256,
+            "engine": served.model.engine,
+            "loaded_at": served.loaded_at,
+            "uptime_seconds": time.time() - started,
+            "refused": holder.refused,
+        }
+        return json_response(told)
+
+    @app.api_route("/metrics", methods=["GET", "HEAD"], summary="Counts and times for Prometheus")
+    async def prometheus() -> Response:
+        return Response(metrics.text(), media_type=metrics_module.CONTENT_TYPE)
+
+    @app.api_route("/model", methods=["GET", "HEAD"], summary="The recipe of the model served")
+    async def model(request: Request) -> Response:
+        return artifact_file(holder.current, "recipe.json", request)
+
+    @app.api_route("/artifact/{name}", methods=["GET", "HEAD"], summary="A part of the artifact, for the page")
+    async def part(name: str, request: Request) -> Response:
+        return artifact_file(holder.current, name, request)
+
+    @app.post("/reload", summary="Load the artifact's file again")
+    async def reload() -> Response:
+        if settings.token is None:
+            raise Refusal(403, "a server without a token reloads when its file is replaced, or on SIGHUP")
+        if not await holder.reload():
+            raise Refusal(409, f"the file is refused, the model before keeps answering: {holder.refused}")
+        return json_response({"model": holder.current.name, "sha256": holder.current.sha256})
+
+    @app.api_route("/openapi.json", methods=["GET", "HEAD"], include_in_schema=False)
+    async def openapi() -> Response:
+        return json_response(app.openapi())
+
+
+def _add_page(app: FastAPI, holder: Holder) -> None:
+    for ending, media_type in ((".mjs", "text/javascript"), (".js", "text/javascript"), (".wasm", "application/wasm")):
+        mimetypes.add_type(media_type, ending)
+
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    async def page() -> Response:
+        if not (WEB / "index.html").exists():
+            raise Refusal(404, "this installation has no page; POST /score answers")
+        return FileResponse(WEB / "index.html", headers={"content-security-policy": PAGE_POLICY})
+
+    if WEB.exists():
+        app.mount("/web", StaticFiles(directory=WEB))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    messages = {404: f"there is no {request.url.path[:200]!r} here", 405: f"{request.method} is not answered here"}
+    return Refusal(
+        error.status_code, messages.get(error.status_code, str(error.detail)), headers=error.headers
+    ).response()

@@ -1,0 +1,107 @@
+"""The process: uvicorn around the app, signals, the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from typing import Any
+
+import uvicorn
+
+from pocketrec.serving.app import create_app
+from pocketrec.serving.protocol import protocol_class
+from pocketrec.serving.settings import Settings
+
+LOG = logging.getLogger("pocketrec.serving")
+KEEP_ALIVE = 75  # seconds an idle connection stays open: longer than the minute that proxies keep theirs
+
+
+def serve(
+    artifact_path: str | os.PathLike[str], settings: Settings | None = None, host: str = "127.0.0.1", port: int = 8000
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight. SIGHUP loads the artifact's file again.
+
+    Raises ArtifactError or OSError before it listens where the artifact cannot be loaded or the port not be had.
+    """
+    settings = settings or Settings()
+    _log_to_stderr()
+    if settings.token is None and not _is_loopback(host):
+        LOG.warning("anybody who reaches %s can ask this server: give it a token (--token-file), or bind it here", host)
+    app = create_app(artifact_path, settings)
+    listening = _listen(host, port)
+    config = uvicorn.Config(
+        app,
+        http=protocol_class(settings.max_connections),
+        ws="none",
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=max(1, round(settings.grace)),
+    )
+    app.router.lifespan_context = _reload_on_hangup(app, app.router.lifespan_context)
+    # uvicorn raises the signal again once it has shut down; a server that was asked to stop has done well.
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: None)
+    LOG.info("listening on http://%s:%d", _in_url(host), listening.getsockname()[1])
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise OSError(error.errno, error.strerror, f"{host}:{port}") from None
+    listening.set_inheritable(False)
+    return listening
+
+
+def _reload_on_hangup(app: Any, lifespan: Any) -> Any:
+    @asynccontextmanager
+    async def with_signal(inner: Any) -> AsyncIterator[Any]:
+        loop = asyncio.get_running_loop()
+        tasks = set()
+
+        def reload() -> None:
+            task = loop.create_task(app.state.holder.reload())
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        async with lifespan(inner) as state:
+            loop.add_signal_handler(signal.SIGHUP, reload)
+            yield state
+
+    return with_signal
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for name, level in (("pocketrec", logging.INFO), ("uvicorn", logging.WARNING)):
+        log = logging.getLogger(name)
+        log.handlers[:] = [handler]
+        log.setLevel(level)
+        log.propagate = False
