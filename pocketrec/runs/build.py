@@ -135,7 +135,7 @@ def _embeddings(
         )
     except BudgetError as error:
         raise _of_the_run(error, shape, config, part) from None
-    return _InFloat32(embeddings) if config.dtype.itemsize == 2 else embeddings
+    return InFloat32(embeddings) if config.dtype.itemsize == 2 else embeddings
 
 
 def _of_the_run(error: BudgetError, shape: Shape, config: RunConfig, part: float) -> BudgetError:
@@ -148,7 +148,7 @@ def _of_the_run(error: BudgetError, shape: Shape, config: RunConfig, part: float
     )
 
 
-class _InFloat32(nn.Module):
+class InFloat32(nn.Module):
     """Rows of a half-precision memory as rankers take them."""
 
     def __init__(self, embeddings: EmbeddingBagCollection) -> None:

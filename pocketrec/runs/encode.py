@@ -64,6 +64,7 @@ def encode_run(
     about = {
         "run": config.as_dict(),
         "data": log.manifest.fingerprint,
+        "log": str(log.folder.resolve()),
         "shape": asdict(Shape.of(log.manifest, config)),
         "versions": versions(),
         "made_from": {"folder": run.folder.name, "run": run.config.as_dict()},

@@ -14,7 +14,8 @@ _NEEDED = ("steps", "best_validation_auc", "stored_bytes", "full_bytes", "id_map
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What `config.json` holds: the `run`, the fingerprint of its `data`, the `shape` of its model, the `versions`.
+    """What `config.json` holds: the `run`, the fingerprint of its `data`, the `shape` of its model, the `versions`; and
+    the folder of its `log`, where that was when it was trained, unless an older version wrote it.
 
     Raises TrainingError when it is missing or damaged.
     """

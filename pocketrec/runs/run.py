@@ -77,6 +77,7 @@ def train_run(
     about = {
         "run": config.as_dict(),
         "data": log.manifest.fingerprint,
+        "log": str(log.folder.resolve()),
         "shape": asdict(shape),
         "versions": versions(),
     }

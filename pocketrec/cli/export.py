@@ -1,0 +1,111 @@
+"""Export a trained run as one small file that needs no PyTorch: NAME.pocket, or an ONNX or PyTorch program.
+
+FILE.pocket holds the weights (safetensors), a graph from raw feature values to a probability (ONNX: the id map, the hash
+and the lookup are inside) and a recipe (JSON): what the model takes, how it was made, how good it is. `pocketrec serve`
+and `pocketrec score` read it, so does any language with a zip reader: docs/format.md says how.
+
+The memory may be stored in fewer bytes: --dtype int8 is a quarter of fp32. Validation AUC is measured before and after,
+and both are written into the file. Every export ends with a check: the graph scores real rows of the log, and what it
+says lies within 1e-5 of what PyTorch says, or nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pocketrec.cli.show import number, pairs, ratio, size
+from pocketrec.errors import UsageError, one_of
+
+EXAMPLE = """examples:
+  pocketrec export runs/robe-1000x --out robe.pocket
+  pocketrec export runs/robe-1000x --out robe-int8.pocket --dtype int8
+  pocketrec export runs/robe-1000x --out robe.onnx --format onnx
+"""
+FORMATS = ("pocket", "onnx", "pt2")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="RUN", help="a folder written by pocketrec train or encode")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the file to write; one that is there is replaced")
+    parser.add_argument(
+        "--data", metavar="DIR", help="the prepared log that it was trained on (default: where it was then)"
+    )
+    parser.add_argument(
+        "--dtype",
+        metavar="fp32|fp16|int8|int4",
+        help="what the memory is stored in (default: what it was trained for); int8 is a quarter of fp32",
+    )
+    parser.add_argument(
+        "--format",
+        default="pocket",
+        metavar="pocket|onnx|pt2",
+        help="pocket (default): the artifact, for pocketrec serve and score; onnx: the graph alone, its weights beside "
+        "it; pt2: a program for PyTorch's AOTInductor",
+    )
+    parser.add_argument("--name", metavar="NAME", help="of the model, told by what serves it (default: that of FILE)")
+
+
+def run(args: argparse.Namespace) -> None:
+    one_of("format", args.format, FORMATS)
+    if args.format != "pocket" and args.name is not None:
+        raise UsageError(f"--name is for --format pocket: a {args.format} file tells no name")
+    from pocketrec.export.pack import export_run, log_of
+
+    log = log_of(args.folder, args.data)
+    if args.format == "pocket":
+        print(summary(export_run(args.folder, log, args.out, args.dtype, args.name)))
+        return
+    from pocketrec.export.programs import export_program
+
+    told = export_program(args.folder, log, args.out, args.format, args.dtype)
+    print(pairs(args.out, _program(told)))
+
+
+def summary(told: dict[str, Any]) -> str:
+    """What was written, how good it is, and what it stands for."""
+    sizes, memory = told["sizes"], told["memory"]
+    rows = [
+        ("file", f"{size(told['bytes'])} ({number(told['bytes'])} bytes)"),
+        ("memory", f"{size(sizes['memory_bytes'])}: {number(memory['slots'])} slots in {memory['dtype']}"),
+        ("dense part", f"{size(sizes['dense_part_bytes'])}: the layers around the embeddings, in float32"),
+        ("id map", f"{size(sizes['id_map_bytes'])}: {_IDS[told['ids']['policy']]}"),
+        ("graph", size(sizes["graph_bytes"])),
+        ("replaces", f"{size(sizes['full_bytes'])} of full tables: {ratio(sizes['compression'])} smaller"),
+        *_quality(told["metrics"]),
+        ("checked", _checked(told["metrics"]["parity"])),
+        ("next", f"pocketrec serve {told['path']}"),
+    ]
+    return pairs(told["path"], rows)
+
+
+_IDS = {
+    "raw": "none, ids are hashed as they come",
+    "filtered": "a filter of the values that training saw often enough",
+    "vocabulary": "a vocabulary of the values that training saw often enough",
+    "ranked": "a vocabulary of the values that training saw often enough, ranked by count",
+}
+
+
+def _quality(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    validation = metrics.get("validation")
+    if validation and validation["auc"] is not None:
+        change, trained = validation["auc_change"], validation["trained_in"]
+        before = f", {validation['auc_as_trained']:.5f} as trained in {trained}: {change:+.5f}"
+        rows.append(("validation AUC", f"{validation['auc']:.5f}{before}"))
+    test = metrics.get("test")
+    if test and test["auc"] is not None:
+        rows.append(("test AUC", f"{test['auc']:.5f}"))
+    return rows
+
+
+def _checked(parity: dict[str, Any]) -> str:
+    apart = f"at most {parity['largest_difference']:.1e} apart"
+    return f"{number(parity['rows'])} {parity['split']} rows, graph and PyTorch {apart}"
+
+
+def _program(told: dict[str, Any]) -> list[tuple[str, str]]:
+    files = [(Path(name).name, size(count)) for name, count in told["files"].items()]
+    return [*files, ("checked", _checked(told["parity"]))]
