@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KERNEL_SOURCES := $(wildcard pocketrec/kernels/cpu/*)
 
-.PHONY: demo test lint bench sanitize torchrec clean
+.PHONY: demo test lint web bench sanitize torchrec clean
 
 demo: $(VENV)/installed
 	$(BIN)/pocketrec demo
@@ -21,6 +21,23 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The page that `pocketrec serve` shows runs the model in the browser, with two files of onnxruntime-web: from npm, not in git.
+ORT_WEB := onnxruntime-web
+ORT_WEB_VERSION := 1.30.0
+ORT_WEB_INTEGRITY := sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ==
+ORT_WEB_FILES := ort.wasm.bundle.min.mjs ort-wasm-simd-threaded.wasm
+WEB_VENDOR := pocketrec/serving/web/vendor
+web: $(WEB_VENDOR)/.$(ORT_WEB)-$(ORT_WEB_VERSION)
+
+$(WEB_VENDOR)/.$(ORT_WEB)-$(ORT_WEB_VERSION):
+	@command -v npm > /dev/null || { echo "make web needs npm, which comes with Node.js: install it, then run make web again." >&2; exit 1; }
+	mkdir -p build/web $(WEB_VENDOR)
+	npm pack --silent --json --pack-destination build/web $(ORT_WEB)@$(ORT_WEB_VERSION) > build/web/packed.json
+	@grep -qF '"$(ORT_WEB_INTEGRITY)"' build/web/packed.json || { echo "$(ORT_WEB) $(ORT_WEB_VERSION) is not the one that was pinned: its hash is another." >&2; exit 1; }
+	tar -xmzf build/web/$(ORT_WEB)-$(ORT_WEB_VERSION).tgz -C $(WEB_VENDOR) --strip-components=2 $(addprefix package/dist/,$(ORT_WEB_FILES))
+	rm -r build/web
+	touch $@
 
 # The short forms, under 5 minutes in all; appends its rows to benchmarks/results.csv.
 bench: $(VENV)/bench
@@ -53,7 +70,7 @@ $(TORCHREC)/installed: Makefile
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(TORCHREC) build dist demo *.egg-info pocketrec/_C*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TORCHREC) $(WEB_VENDOR) build dist demo *.egg-info pocketrec/_C*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The peers that benchmarks measure against.
