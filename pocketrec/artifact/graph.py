@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from pocketrec.artifact.archive import TENSORS
 from pocketrec.artifact.errors import ArtifactError, damaged
-from pocketrec.artifact.tensors import DTYPES, Place
+from pocketrec.artifact.tensors import DTYPES, MAX_RANK, Place
 from pocketrec.artifact.wire import BYTES, VARINT, fields, varints
 
 OPSET = 20
+LIMIT = 1 << 26
+"""Bytes of a graph that are read at most."""
 FLOAT, INT64 = 1, 7
 _ORDER = ("F32", "U8", "I8", "U16", "I16", "I32", "I64", "", "", "F16", "F64", "U32", "U64")
 _CODES = {word: code for code, word in enumerate(_ORDER, 1) if word}
@@ -40,6 +43,8 @@ class Signature:
 
 def check(model: memoryview, where: Mapping[str, Place], signature: Signature) -> None:
     """Raise ArtifactError unless the model is one graph of `signature` whose weights are the tensors at `where`."""
+    if len(model) > LIMIT:
+        raise damaged(f"model.onnx has {len(model)} bytes; with its weights outside it has at most {LIMIT}")
     graphs, opsets = [], []
     for number, content in _known(model, _MODEL, "the model"):
         if number == 7:
@@ -128,7 +133,7 @@ class _Tensor:
         location = 0
         for number, wire, value, content in fields(message):
             if number == 1:
-                self.dims += varints(wire, value, content)
+                self.dims += islice(varints(wire, value, content), MAX_RANK + 1)
             elif number == 2:
                 self.code = value
             elif number == 8:
@@ -154,6 +159,8 @@ class _Tensor:
 
     def _check_size(self, held: int) -> None:
         """A tensor without a file cannot be larger than what it is written with: no memory is taken for nothing."""
+        if len(self.dims) > MAX_RANK:
+            raise damaged(f"model.onnx: tensor {self.name[:60]!r} has more than {MAX_RANK} sizes")
         count = math.prod(self.dims)
         if self.external is not None:
             return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from typing import Any
 
 from pocketrec.artifact.errors import damaged
@@ -16,7 +18,9 @@ def parse(text: memoryview, what: str) -> dict[str, Any]:
     if len(text) > LIMIT:
         raise damaged(f"{what} of {len(text)} bytes; it has at most {LIMIT}")
     try:
-        told = json.loads(bytes(text).decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse)
+        told = json.loads(
+            bytes(text).decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse, parse_float=_float
+        )
     except (ValueError, RecursionError) as error:
         raise damaged(f"{what} is not JSON ({str(error)[:100] or type(error).__name__})") from None
     if not isinstance(told, dict):
@@ -27,10 +31,16 @@ def parse(text: memoryview, what: str) -> dict[str, Any]:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     told = dict(pairs)
     if len(told) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"{twice[:60]!r} is told twice")
     return told
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits[:40]} is too large a number")
+    return value
 
 
 def _refuse(constant: str) -> Any:

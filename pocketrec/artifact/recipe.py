@@ -240,4 +240,6 @@ def _example(told: Told, inputs: Inputs) -> Example:
 def _is_raw(value: Any) -> bool:
     if isinstance(value, dict):
         return value.keys() == {"id"} and type(value["id"]) is int and 0 <= value["id"] < ID_LIMIT
-    return value is None or (isinstance(value, int | float | str) and not isinstance(value, bool))
+    if type(value) is int:
+        return -(1 << 63) <= value < 1 << 63
+    return value is None or isinstance(value, float | str)

@@ -37,7 +37,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 _WORDS: dict[np.dtype[Any], str] = {dtype: word for word, dtype in DTYPES.items()}
 _LENGTH = 8  # bytes of the header's length
 _ALIGNMENT = 64
-_MAX_RANK = 8
+MAX_RANK = 8
 _BLOCK = 1 << 20
 
 
@@ -84,8 +84,8 @@ def _place(name: str, about: Any, begin: int) -> Place:
     dtype, shape, offsets = about["dtype"], about["shape"], about["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise damaged(f"tensor {name} has dtype {str(dtype)[:20]!r}; known are {', '.join(DTYPES)}")
-    if not _counts(shape) or len(shape) > _MAX_RANK:
-        raise damaged(f"tensor {name} has shape {str(shape)[:60]}; a shape is a list of at most {_MAX_RANK} sizes")
+    if not _counts(shape) or len(shape) > MAX_RANK:
+        raise damaged(f"tensor {name} has shape {str(shape)[:60]}; a shape is a list of at most {MAX_RANK} sizes")
     if not _counts(offsets) or len(offsets) != 2:
         raise damaged(f"tensor {name} has data_offsets {str(offsets)[:60]}; they are where it begins and ends")
     first, last = offsets

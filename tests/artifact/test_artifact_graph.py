@@ -1,0 +1,139 @@
+"""model.onnx: graphs that read elsewhere, loop, or take and give other things than the recipe says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import made
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from sealing import parts, refused, sealed
+
+from pocketrec.artifact import offsets_of
+from pocketrec.artifact.archive import GRAPH
+
+
+def with_model(model: onnx.ModelProto | bytes) -> bytes:
+    graph = model if isinstance(model, bytes) else model.SerializeToString()
+    return made.packed(sealed(parts() | {GRAPH: graph}))
+
+
+def pointing(**told: Any) -> bytes:
+    """The memory's external data, told otherwise."""
+    model = made.model(made.tensors())
+    memory = next(each for each in model.graph.initializer if each.name == "memory")
+    for entry in memory.external_data:
+        entry.value = str(told.pop(entry.key, entry.value))
+    for key, value in told.items():
+        memory.external_data.add(key=key, value=value)
+    return with_model(model)
+
+
+@pytest.mark.parametrize(
+    ("contents", "said"),
+    [
+        (pointing(location="/etc/passwd"), "reads from '/etc/passwd'; weights lie in model.safetensors"),
+        (pointing(location="../model.safetensors"), "reads from '../model.safetensors'"),
+        (pointing(location="recipe.json"), "reads from 'recipe.json'"),
+        (pointing(offset=10**12), "has no such tensor"),
+        (pointing(offset=-1), "does not say where"),
+        (pointing(length=1 << 40), "has no such tensor"),
+        (pointing(offset=8), "has no such tensor"),
+        (pointing(offset="0x10"), "does not say where"),
+        (pointing(offset="9" * 5000), "does not say where"),
+        (pointing(basepath="/"), "has no such tensor"),
+    ],
+)
+def test_graphs_that_read_elsewhere(contents, said):
+    assert said in refused(contents)
+
+
+def graph_with(change: Any) -> bytes:
+    model = made.model(made.tensors())
+    change(model)
+    return with_model(model)
+
+
+def _loop(model: onnx.ModelProto) -> None:
+    body = helper.make_graph([], "body", [], [])
+    model.graph.node.append(helper.make_node("Loop", ["n", "c"], ["out"], body=body))
+
+
+def _function(model: onnx.ModelProto) -> None:
+    model.functions.append(helper.make_function("x", "f", [], [], [], [helper.make_opsetid("", 20)]))
+
+
+def _attribute_outside(model: onnx.ModelProto) -> None:
+    array = made.tensors()["memory"]
+    outside = made.external("memory", array, *offsets_of(made.tensors())["memory"])
+    model.graph.node.append(helper.make_node("Constant", [], ["constant"], value=outside))
+
+
+def _claims(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(TensorProto(name="big", data_type=1, dims=[1 << 40]))
+
+
+def _many_sizes(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(TensorProto(name="deep", data_type=1, dims=[1 << 60] * 10_000))
+
+
+def _other_type(model: onnx.ModelProto) -> None:
+    next(each for each in model.graph.initializer if each.name == "memory").data_type = TensorProto.INT32
+
+
+def _other_shape(model: onnx.ModelProto) -> None:
+    next(each for each in model.graph.initializer if each.name == "memory").dims[0] = 511
+
+
+def _renamed(model: onnx.ModelProto) -> None:
+    model.graph.input[0].name = "numbers"
+
+
+def _wider(model: onnx.ModelProto) -> None:
+    model.graph.input[1].type.tensor_type.shape.dim[1].dim_value = 4
+
+
+def _fixed_batch(model: onnx.ModelProto) -> None:
+    model.graph.input[1].type.tensor_type.shape.dim[0].dim_value = 1
+
+
+def _second_output(model: onnx.ModelProto) -> None:
+    model.graph.output.append(helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["B"]))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_loop, "a graph within its graph"),
+        (_function, "the model holds a field 25"),
+        (_attribute_outside, "an attribute reads its value from a file"),
+        (_claims, "is not as long as its values"),
+        (_many_sizes, "more than 8 sizes"),
+        (_other_type, "of type 6 and shape [512] is a F32"),
+        (_other_shape, "shape [511] is a F32 of shape [512]"),
+        (_renamed, "takes numbers Bx2 of type 1"),
+        (_wider, "ids Bx4 of type 7, and by the recipe it should take dense Bx2 of type 1, ids Bx3"),
+        (_fixed_batch, "ids 1x3"),
+        (_second_output, "gives probability B of type 1, logit B"),
+        (lambda model: model.opset_import.append(helper.make_opsetid("evil", 1)), "('evil', 1)"),
+        (lambda model: setattr(model.opset_import[0], "version", 99), "opset [('', 99)]; this pocketrec reads 20"),
+        (lambda model: setattr(model.graph.node[0], "domain", "evil"), "uses 'Mod' of 'evil'"),
+    ],
+)
+def test_graphs_that_do_other_things(change, said):
+    assert said in refused(graph_with(change))
+
+
+@pytest.mark.parametrize(
+    ("graph", "said"),
+    [
+        (b"", "opset []"),
+        (b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "a field is longer than what holds it"),
+        (b"\x80" * 100, "a number without an end"),
+        (b"\x3b\x00", "wire type 3"),
+        (made.model(made.tensors()).SerializeToString() * 2, "opset"),
+    ],
+)
+def test_graphs_that_are_none(graph, said):
+    assert said in refused(with_model(graph))
