@@ -26,13 +26,12 @@ from pocketrec.embedding import owners_in, quantize_
 from pocketrec.export.dialects import OPSET, Dialect, Onnx
 from pocketrec.export.id_maps import id_map
 from pocketrec.export.initializers import tidy
+from pocketrec.export.parity import WEIGHTS
 from pocketrec.export.plain import plain
 
 if TYPE_CHECKING:
     import onnx
 
-WEIGHTS = "model.safetensors"
-"""Where a graph looks for its weights."""
 OUTPUT = "probability"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def tidy(model: Any, source: nn.Module, prefix: str) -> tuple[Any, dict[str, np.
         if name in stored:
             tensors[name] = array.reshape(stored[name].shape)
         elif "." not in name:
-            name = f"graph.{name}"
+            name = "graph." + re.sub(r"[^A-Za-z0-9_.-]", "_", name)
         _rename(graph, value, name)
         if array.nbytes > EXTERNAL_BYTES:
             tensors.setdefault(name, array)

@@ -196,9 +196,9 @@ class Lookup:
             (own[p][0] + e * own[p][2]) % hashing.PRIME for p, row in enumerate(blocks.rows) for e in range(row.dim)
         ]
         hashed = (_spread(of_rows, blocks.piece_of_column) + _numbers(added)) % hashing.PRIME
-        signed = torch.tensor([blocks.rows[p].sign == Sign.PER_ELEMENT for p in blocks.piece_of_column])
+        signed = [blocks.rows[p].sign == Sign.PER_ELEMENT for p in blocks.piece_of_column]
         signs = (2 * (hashed & 1) - 1).float()
-        return signs if bool(signed.all()) else torch.where(signed, signs, 1.0)
+        return signs if all(signed) else torch.where(torch.tensor(signed), signs, 1.0)
 
     def _read(self, memory: Memory, blocks: Blocks, starts: Tensor) -> Tensor:
         """First blocks of chunks (..., C) -> (..., sum of dims) float32."""
