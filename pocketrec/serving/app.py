@@ -7,6 +7,7 @@ import mimetypes
 import os
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -57,9 +58,10 @@ def create_app(artifact_path: str | os.PathLike[str], settings: Settings | None 
     settings = settings or Settings()
     threads = settings.threads or len(os.sched_getaffinity(0))
     metrics = Metrics()
-    load = partial(load_served, max_rows=settings.max_rows, threads=threads)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="score")
+    load = partial(load_served, max_rows=settings.max_rows, threads=threads, pool=pool)
     holder = Holder(Path(artifact_path), load, metrics)
-    scoring = Scoring(settings, metrics, threads)
+    scoring = Scoring(settings, metrics, pool)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -67,7 +69,7 @@ def create_app(artifact_path: str | os.PathLike[str], settings: Settings | None 
         yield
         if watcher is not None:
             watcher.cancel()
-        scoring.close()
+        pool.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(title="pocketrec", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.holder = holder
@@ -83,6 +85,9 @@ def create_app(artifact_path: str | os.PathLike[str], settings: Settings | None 
 def _add_score(app: FastAPI, holder: Holder, scoring: Scoring, settings: Settings) -> None:
     bodies = Bodies(settings)
 
+    def parse_binary(served: Served, body: bytes) -> tuple[np.ndarray, np.ndarray]:
+        return binary.arrays(body, served.features, settings.max_rows)
+
     @app.post("/score", summary="Probabilities of rows of raw feature values")
     async def score(request: Request) -> Response:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -94,14 +99,14 @@ def _add_score(app: FastAPI, holder: Holder, scoring: Scoring, settings: Setting
             )
         body = await bodies.read(request.receive, request.headers)
         served = holder.current
-        parse = partial(_parse_json if content_type == "application/json" else _parse_binary, body, settings.max_rows)
-        scores = await scoring.score(served, parse)
-        if content_type == binary.CONTENT_TYPE:
+        is_binary = content_type == binary.CONTENT_TYPE
+        scores = await scoring.score(served, parse_binary if is_binary else _parse_json, body)
+        if is_binary:
             return Response(scores.astype("<f4", copy=False).tobytes(), media_type="application/octet-stream")
         return Response(json_bytes({"scores": scores.tolist(), "model": served.name}), media_type="application/json")
 
 
-def _parse_json(body: bytes, max_rows: int, served: Served) -> tuple[np.ndarray, np.ndarray]:
+def _parse_json(served: Served, body: bytes) -> tuple[np.ndarray, np.ndarray]:
     from pocketrec.runtime import RowError, parse_columns
 
     columns = served.decoder.columns(body)
@@ -109,10 +114,6 @@ def _parse_json(body: bytes, max_rows: int, served: Served) -> tuple[np.ndarray,
         return parse_columns(served.artifact.recipe, columns)
     except RowError as error:
         raise Refusal(422, str(error), field=error.feature, row=error.row) from None
-
-
-def _parse_binary(body: bytes, max_rows: int, served: Served) -> tuple[np.ndarray, np.ndarray]:
-    return binary.arrays(body, served.features, max_rows)
 
 
 def _add_about(app: FastAPI, holder: Holder, metrics: Metrics, settings: Settings) -> None:

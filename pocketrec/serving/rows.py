@@ -11,14 +11,21 @@ from typing import Any
 import msgspec
 
 from pocketrec.serving.features import Features
-from pocketrec.serving.refusal import Refusal
+from pocketrec.serving.refusal import Refusal, json_bytes
 
 DENSE = int | float | str | None
-CATEGORICAL = int | str | dict[str, int] | None
+CATEGORICAL = int | str | bool | dict[str, int] | None
 Columns = Mapping[str, Sequence[Any]]
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 _PATH = re.compile(r"^\.(?P<way>rows|columns)(?:\[(?P<row>\d+)\])?(?:\.(?P<feature>.*))?$", re.DOTALL)
-_NAMED = re.compile(r"(?:required|unknown) field `(.*)`$", re.DOTALL)
+_NAMED = re.compile(r"(required|unknown) field `(.*)`$", re.DOTALL)
+_MISMATCHES = {
+    ("required", True): 'missing: give every feature of the model (null or "" for a blank)',
+    ("unknown", True): "the model has no feature of that name: GET /model tells those it has",
+    ("unknown", False): 'a body has "rows" or "columns" and nothing else',
+}
+_BYTE = re.compile(r"\(byte (\d+)\)")
+_NAN = re.compile(rb"-?(?:nan|inf)", re.IGNORECASE)
 _INDEX = re.compile(r"\[(\d+)\]")
 
 
@@ -54,7 +61,7 @@ class RowsDecoder:
         except msgspec.ValidationError as error:
             raise self._refused(str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Refusal(400, f"the body is not JSON: {error}") from None
+            raise self._not_json(body, str(error)) from None
         except RecursionError:
             raise Refusal(400, "the body is nested too deeply") from None
         if (told.rows is msgspec.UNSET) == (told.columns is msgspec.UNSET):
@@ -84,21 +91,40 @@ class RowsDecoder:
         parts = _PLACE.match(message)
         what, path = (parts["what"], parts["path"] or "") if parts else (message, "")
         place = _PATH.match(path)
+        way, row, feature = (place["way"], place["row"], place["feature"]) if place else (None, None, None)
+        field = self._feature(feature) if feature else way
+        if feature and field and way == "columns":
+            index = _INDEX.search(feature, len(field))
+            row = index[1] if index else None
         named = _NAMED.search(what)
-        row = int(place["row"]) if place and place["row"] else None
-        feature = self._feature(place["feature"]) if place and place["feature"] else None
-        if feature is not None and place and place["way"] == "columns":
-            index = _INDEX.search(place["feature"], len(feature))
-            row = int(index[1]) if index else None
-        field = named[1] if named else feature or (place["way"] if place else None)
-        where = " of ".join(
-            part for part in (f"field {field}" if field else "", f"row {row}" if row is not None else "") if part
-        )
-        return Refusal(422, f"{where}: {_plain(what)}" if where else _plain(what), field=field, row=row)
+        if named:
+            field, what = named[2], _MISMATCHES[named[1], way is not None]
+        return refused_value(_plain(what), field, None if row is None else int(row))
 
     def _feature(self, path: str) -> str:
         """The longest feature name that `path` begins with; names may hold dots and brackets."""
         return max((name for name in self.names if path.startswith(name)), key=len, default=path)
+
+    def _not_json(self, body: bytes, message: str) -> Refusal:
+        """Says the feature before the place where it broke; NaN and Infinity are the usual reason."""
+        at = _BYTE.search(message)
+        if at is None:
+            return Refusal(400, f"the body is not JSON: {message}")
+        place = int(at[1])
+        before = {name: body.rfind(json_bytes(name), 0, place) for name in self.names}
+        field = max(before, key=lambda name: before[name])
+        rule = "NaN is no JSON: a blank is null" if _NAN.match(body, place) else f"the body is not JSON: {message}"
+        if before[field] < 0:
+            return Refusal(400, rule)
+        return Refusal(400, f"{rule}; at or after field {field!r}", field=field)
+
+
+def refused_value(what: str, field: str | None, row: int | None) -> Refusal:
+    """422 that says where, as the runtime does."""
+    where = [] if row is None else [f"row {row}"]
+    if field is not None and (row is None or field != "rows"):
+        where.append(f"feature {field!r}" if row is not None else f"field {field!r}")
+    return Refusal(422, f"{', '.join(where) or 'the body'}: {what}", field=field, row=row)
 
 
 def check_count(rows: int, most: int, field: str) -> None:
@@ -112,7 +138,4 @@ def check_count(rows: int, most: int, field: str) -> None:
 def _plain(what: str) -> str:
     """msgspec's words in ours: a value that must be one is said to be one."""
     what = what.replace("`int | float | str | null`", "a number, a numeric string or null")
-    what = what.replace("`int | str | object | null`", 'one value: an integer, a string, {"id": N} or null')
-    return what.replace("Object contains unknown field", "the model has no feature").replace(
-        "Object missing required field", "the row lacks feature"
-    )
+    return what.replace("`bool | int | str | object | null`", 'one value: an integer, a string, {"id": N} or null')

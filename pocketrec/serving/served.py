@@ -7,12 +7,14 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pocketrec.errors import PocketrecError
 from pocketrec.serving.features import Features, features_of
+from pocketrec.serving.gather import Gathering
 from pocketrec.serving.metrics import Metrics
 from pocketrec.serving.rows import RowsDecoder
 
@@ -29,6 +31,7 @@ class Served:
     model: Any
     features: Features
     decoder: RowsDecoder
+    gathering: Gathering
     loaded_at: float = field(default_factory=time.time)
 
     @property
@@ -42,16 +45,20 @@ class Served:
         return str(self.artifact.sha256)
 
 
-def load_served(path: Path, max_rows: int, threads: int) -> Served:
-    """Read, check and warm up the artifact. Raises PocketrecError (ArtifactError, ...) or OSError; nothing is kept."""
+def load_served(path: Path, max_rows: int, threads: int, pool: Executor) -> Served:
+    """Read, check and warm up the artifact, to be scored by so many threads of the pool.
+
+    Raises PocketrecError (ArtifactError, ...) or OSError; nothing is kept then.
+    """
     from pocketrec.artifact import artifact_of
     from pocketrec.runtime import load
 
     # Read rather than mapped: a file written over in place must not change under a model that answers.
     artifact = artifact_of(path.read_bytes())
-    model = load(artifact, threads=threads)
+    # One core a batch, as many batches as cores: they never wait for each other's slowest part.
+    model = load(artifact, threads=1)
     features = features_of(artifact.recipe)
-    return Served(artifact, model, features, RowsDecoder(features, max_rows))
+    return Served(artifact, model, features, RowsDecoder(features, max_rows), Gathering(model.score, pool, threads))
 
 
 class Holder:
