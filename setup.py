@@ -1,11 +1,14 @@
-"""Builds the C++ kernel, once for any processor and on x86 once for AVX2; everything else is in pyproject.toml."""
+"""Builds the C++ kernel, once for any processor and on x86 once for AVX2, and the lookup of the runtime without torch.
+
+Everything else is in pyproject.toml.
+"""
 
 import os
 import platform
 import shutil
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 # Python's own flags bring -fwrapv, which costs the lookup a tenth of its speed (the kernel has no signed overflow), and
@@ -29,7 +32,7 @@ def extensions() -> tuple[list, type]:
     kernels = [_kernel(CppExtension, "pocketrec._C", "pocketrec/kernels/cpu", [])]
     if platform.machine().lower() in ("x86_64", "amd64"):
         kernels.append(_kernel(CppExtension, "pocketrec._C_avx2", "pocketrec/kernels/cpu/avx2", AVX2))
-    return kernels, BuildExtension.with_options(use_ninja=False)
+    return [*kernels, _native()], BuildExtension.with_options(use_ninja=False)
 
 
 def _kernel(extension: type, name: str, folder: str, flags: list[str]) -> object:
@@ -44,6 +47,19 @@ def _kernel(extension: type, name: str, folder: str, flags: list[str]) -> object
     )
     kernel.optional = True
     return kernel
+
+
+def _native() -> Extension:
+    """A plain library, loaded through ctypes (pocketrec/runtime/native_library.py); packaging/runtime builds it too."""
+    return Extension(
+        "pocketrec.runtime._native",
+        ["pocketrec/runtime/native.cpp"],
+        extra_compile_args=[*OPTIMISE, "-std=c++17", "-fvisibility=hidden", *SANITIZE],
+        extra_link_args=SANITIZE,
+        depends=[str(header) for header in Path("pocketrec/kernels/cpu").glob("*.h")],
+        py_limited_api=True,
+        optional=True,
+    )
 
 
 modules, builder = extensions()

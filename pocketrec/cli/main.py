@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import argparse
 import errno
+import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
 
 import pocketrec
-from pocketrec.cli import demo, encode, evaluate, info, plan, prepare, report, study, synth, train
 from pocketrec.errors import PocketrecError
 
-COMMANDS = (demo, synth, prepare, plan, train, encode, evaluate, info, study, report)
+COMMANDS = (
+    *("demo", "synth", "prepare", "plan", "train", "encode", "evaluate", "info", "study", "report"),
+    *("export", "score", "serve"),
+)
 INTERRUPTED = 130
+
+
+def commands_here() -> list[ModuleType]:
+    """The modules of the commands that are installed: `pocketrec-runtime` brings those that need no torch."""
+    here = Path(__file__).parent
+    return [importlib.import_module(f"pocketrec.cli.{name}") for name in COMMANDS if (here / f"{name}.py").exists()]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"pocketrec {pocketrec.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
+    for command in commands_here():
         name = command.__name__.rsplit(".", 1)[1]
         doc, _, rest = (command.__doc__ or "").partition("\n")
         own = commands.add_parser(

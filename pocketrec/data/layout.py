@@ -82,7 +82,7 @@ def make_layout(
         label=label,
         dense=tuple(dense),
         categorical=tuple(categorical),
-        separator=_separator(separator),
+        separator=one_byte(separator),
         time_column=time_column,
         text=tuple(text),
     )
@@ -90,7 +90,7 @@ def make_layout(
     return layout
 
 
-def _separator(separator: str | None) -> str:
+def one_byte(separator: str | None) -> str:
     """The separator as one byte; `\\t` and `tab` spelled out are understood."""
     separator = {None: ",", "\\t": "\t", "tab": "\t"}.get(separator, separator)
     if separator is None or len(separator.encode()) != 1 or separator in '"\r\n':

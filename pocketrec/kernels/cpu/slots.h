@@ -1,18 +1,12 @@
 // What a slot may hold, what sums of it are kept in, and what a lookup gives out.
 #pragma once
-#include <torch/headeronly/util/BFloat16.h>
-#include <torch/headeronly/util/Half.h>
-
+#include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 namespace pocketrec {
 
-using torch::headeronly::BFloat16;
-using torch::headeronly::Half;
-
 template <class T> struct SlotTraits { using Sum = T; using Out = T; };
-template <> struct SlotTraits<BFloat16> { using Sum = float; using Out = BFloat16; };  // rounded once, at the end
-template <> struct SlotTraits<Half> { using Sum = float; using Out = Half; };
 template <> struct SlotTraits<int8_t> { using Sum = float; using Out = float; };
 template <class T> using SumOf = typename SlotTraits<T>::Sum;
 template <class T> using OutOf = typename SlotTraits<T>::Out;

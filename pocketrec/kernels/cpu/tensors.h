@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "bags.h"
+#include "halves.h"
 
 // The namespace of this build's ops: builds for several instruction sets can be loaded side by side.
 #ifndef POCKETREC_OPS

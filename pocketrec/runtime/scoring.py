@@ -1,0 +1,195 @@
+"""A click log -> a file of scores: streaming, in flat memory, and going on where a killed run stopped.
+
+Blocks of the file are parsed and scored by a pool of threads (Polars, NumPy and the engines let go of the interpreter
+lock) and kept in order, a part at a time; in the end the parts become one file, which appears whole.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pocketrec import files
+from pocketrec.artifact import Artifact
+from pocketrec.data.claim import check_inputs
+from pocketrec.data.layout import Layout
+from pocketrec.data.planted import AucHistogram
+from pocketrec.data.progress import Progress
+from pocketrec.data.rows import BadRows
+from pocketrec.data.source import Source, open_source
+from pocketrec.data.system import os_errors_told, processors
+from pocketrec.errors import DataError, UsageError, one_of, whole_number
+from pocketrec.runtime.log_layout import layout_for
+from pocketrec.runtime.model import Model, load
+from pocketrec.runtime.unfinished import Unfinished
+
+BLOCK_BYTES = 4 << 20
+"""Text that one thread works on at a time."""
+PART_ROWS = 1 << 20
+"""Rows scored between two parts: about as much work as a kill costs."""
+_Scored = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""(rows, scores, labels) of one block."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written."""
+
+    rows: int
+    """Scored."""
+    skipped: dict[str, int]
+    """Rule -> rows left out for breaking it."""
+    labelled: int
+    """Of the rows scored, those that had a label."""
+    auc: float
+    """On them, within 1e-5; NaN where there are not both clicks and others."""
+
+
+def score_file(
+    artifact: str | os.PathLike[str] | Artifact,
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    label: str | None = None,
+    separator: str | None = None,
+    on_bad_row: str = "stop",
+    engine: str = "auto",
+    workers: int | None = None,
+    progress: bool = True,
+) -> Report:
+    """Score every row of a click log.
+
+    artifact: written by `pocketrec export`.
+    path: a log such as `pocketrec prepare` reads (Criteo, CSV, Parquet, .gz), with the columns of the model.
+    out: a new .parquet or .csv: `row`, the place of the row in the file, from 0 (a header does not count, bad rows do),
+        and `score`, the probability of a click.
+    format, label, separator: see `layout_for`. on_bad_row: `stop` at the first, or `skip`.
+    workers: threads, as many as processors unless given.
+
+    Killed half-way, the same call goes on. Raises UsageError for arguments, DataError for what the files hold.
+    """
+    path, out = Path(path), Path(out)
+    one_of("on_bad_row", on_bad_row, ("stop", "skip"))
+    if out.suffix not in (".parquet", ".csv"):
+        raise UsageError(f"out: scores are written as .parquet or .csv, got {out.name!r}")
+    workers = whole_number("workers", processors() if workers is None else workers, at_least=1)
+    (about,) = check_inputs([path])
+    if out.exists():
+        raise DataError(f"{out}: exists: delete it or choose another --out")
+    model = load(artifact, engine, threads=1)
+    layout = layout_for(path, model.recipe, format=format, label=label, separator=separator)
+    plan = {"artifact": model.artifact.sha256, "input": asdict(about), "layout": _told(layout)}
+    with os_errors_told(out), closing(Unfinished(out, plan)) as unfinished:
+        if unfinished.state.parts:
+            print(f"{out}: going on where an earlier score stopped", file=sys.stderr)
+        with Progress("score", about.bytes, "B", progress) as line:
+            source = open_source(path, layout, line.advance)
+            _Scoring(source, model, unfinished, on_bad_row == "skip", line).run(workers)
+        report = _finish(unfinished, out, bool(layout.label))
+        unfinished.remove()
+    return report
+
+
+def _told(layout: Layout) -> dict[str, Any]:
+    """As JSON has it: lists for tuples."""
+    return {name: list(each) if isinstance(each, tuple) else each for name, each in asdict(layout).items()}
+
+
+class _Scoring:
+    """One file on its way."""
+
+    def __init__(self, source: Source, model: Model, unfinished: Unfinished, skip: bool, line: Progress) -> None:
+        self.source, self.model, self.unfinished, self.skip, self.line = source, model, unfinished, skip, line
+
+    def run(self, workers: int) -> None:
+        """Score what is not done. Raises DataError for a bad row unless they are to be skipped."""
+        state, gathered, rows = self.unfinished.state, list[_Scored](), 0
+        bad, end = BadRows(Counter(state.skipped)), state.rows_read
+        self.line.add_rows(end)
+        for scored, block_bad, end in self._in_order(workers):
+            bad.merge(block_bad)
+            if not self.skip:
+                block_bad.stop(self.source.path, self.source.unit)
+            gathered.append(scored)
+            rows += len(scored[0])
+            self.line.add_rows(len(scored[0]))
+            if rows >= PART_ROWS:
+                self.unfinished.add(gathered, end, dict(bad.reasons))
+                gathered, rows = [], 0
+        if gathered:
+            self.unfinished.add(gathered, end, dict(bad.reasons))
+
+    def _in_order(self, workers: int) -> Iterator[tuple[_Scored, BadRows, int]]:
+        """The blocks that are not done, worked on by a pool, with the number of rows up to the end of each."""
+        done = self.unfinished.state.rows_read
+        waiting: deque[tuple[Future[tuple[_Scored, BadRows]], int]] = deque()
+        with ThreadPoolExecutor(workers, "score") as pool:
+            try:
+                for block in self.source.blocks(BLOCK_BYTES):
+                    end = _end_of(block)
+                    if end <= done:
+                        continue
+                    waiting.append((pool.submit(self._work, block, done), end))
+                    if len(waiting) > workers:
+                        future, end = waiting.popleft()
+                        yield *future.result(), end
+                while waiting:
+                    future, end = waiting.popleft()
+                    yield *future.result(), end
+            finally:
+                for future, _ in waiting:
+                    future.cancel()
+
+    def _work(self, block: Any, done: int) -> tuple[_Scored, BadRows]:
+        rows = self.source.parse(block)
+        scores = self.model.score(rows.dense, rows.sparse)
+        fresh = slice(int(np.searchsorted(rows.numbers, done)), None)
+        return (rows.numbers[fresh], scores[fresh], rows.labels[fresh]), rows.bad
+
+
+def _end_of(block: Any) -> int:
+    """Rows of the file up to the end of a block, of text or Parquet."""
+    if isinstance(block, tuple):
+        first, frame = block
+        return int(first + len(frame))
+    return int(block.first_row + block.rows)
+
+
+def _finish(unfinished: Unfinished, out: Path, labels: bool) -> Report:
+    """Parts -> `out`. Raises DataError where no row was good."""
+    area, rows, labelled = AucHistogram(), 0, 0
+    for part in map(pl.read_parquet, unfinished.paths):
+        rows += len(part)
+        if labels:
+            known = part.filter(pl.col("label") >= 0)
+            labelled += len(known)
+            area.add(_logits(known["score"].to_numpy()), known["label"].to_numpy().astype(np.float64))
+    skipped = unfinished.state.skipped
+    if not rows:
+        told = "; ".join(f"{n} x {rule}" for rule, n in skipped.items()) or "the file holds no rows"
+        raise DataError(f"{out}: no row to score ({told}): is the format right (--format)?")
+    scores = pl.scan_parquet(unfinished.paths).select("row", "score")
+    with files.atomic_path(out) as whole:
+        if out.suffix == ".parquet":
+            scores.sink_parquet(whole)
+        else:
+            scores.sink_csv(whole, check_extension=False)
+    return Report(rows, skipped, labelled, area.auc())
+
+
+def _logits(scores: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        wide = scores.astype(np.float64)
+        logits: np.ndarray = np.log(wide) - np.log1p(-wide)
+    return logits
