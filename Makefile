@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-KERNEL_SOURCES := $(wildcard pocketrec/kernels/cpu/*)
+KERNEL_SOURCES := $(wildcard pocketrec/kernels/cpu/*) pocketrec/runtime/native.cpp
 
 .PHONY: demo test lint web bench sanitize torchrec clean
 
@@ -70,7 +70,7 @@ $(TORCHREC)/installed: Makefile
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(TORCHREC) $(WEB_VENDOR) build dist demo *.egg-info pocketrec/_C*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TORCHREC) $(WEB_VENDOR) build dist demo *.egg-info pocketrec/_C*.so pocketrec/runtime/_native*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The peers that benchmarks measure against.
