@@ -15,7 +15,7 @@ export function showAbout({ model, sharing, memory, metrics, ids, made_by: made,
     ["Ids", ids?.policy],
     ["AUC, validation", auc(metrics?.validation)],
     ["AUC, test", auc(metrics?.test)],
-    ["Made", [made?.date, made?.pocketrec && `pocketrec ${made.pocketrec}`].filter(Boolean).join(", ")],
+    ["Made", [made?.date?.slice(0, 10), made?.pocketrec && `pocketrec ${made.pocketrec}`].filter(Boolean).join(", ")],
   ];
   const told = listed.filter(([, what]) => what);
   byId("about").replaceChildren(...told.flatMap(([name, what]) => [element("dt", {}, name), element("dd", {}, what)]));

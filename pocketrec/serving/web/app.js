@@ -9,7 +9,7 @@ import { showFields } from "./fields.js";
 import { Live } from "./live.js";
 import { Unauthorized, askRecipe, useToken } from "./server.js";
 import { showSize } from "./size.js";
-import { bytes, milliseconds } from "./words.js";
+import { bytes, duration } from "./words.js";
 
 async function start() {
   const { recipe, part } = await askRecipe();
@@ -33,7 +33,7 @@ async function engineFor(recipe, names, part) {
   try {
     const engine = await browserEngine(recipe, part);
     const checked = await checkExamples(recipe, engine);
-    const took = milliseconds(performance.now() - began);
+    const took = duration((performance.now() - began) / 1000);
     const ready = `This model, ${bytes(engine.bytes)}, runs in your browser (ready in ${took}).`;
     tell([ready, checked, "What you type stays here until you ask the server."].filter(Boolean).join(" "));
     return engine;

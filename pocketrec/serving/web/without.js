@@ -1,7 +1,15 @@
 // What the score would be without each feature: every one blanked in turn, all in one batch.
+//
+// Bars are changes of the log-odds, in which a step from 1 % to 2 % is as long as one from 10 % to 18 %; the score
+// itself stands beside them.
 
 import { byId, say } from "./dom.js";
-import { percent, points } from "./words.js";
+import { shortPercent } from "./words.js";
+
+const SHORTEST_SCALE = 1e-3; // below it all bars are rounding
+const TINY = 1e-12;
+
+const logOdds = (p) => Math.log(Math.max(p, TINY) / Math.max(1 - p, TINY));
 
 /** The rows with one value blanked each, for the features that are not blank already. */
 export function blankedRows(fields, row) {
@@ -11,25 +19,27 @@ export function blankedRows(fields, row) {
 
 /** Draws a bar from the middle for each filled feature: to the right where the score would rise without it. */
 export function showWithout(fields, filled, score, scores) {
-  const changes = new Map(filled.map((i, k) => [i, scores[k] - score]));
-  const longest = Math.max(...[...changes.values()].map(Math.abs), 1e-6);
-  fields.forEach((field, i) => draw(field, changes.get(i), score, longest));
-  tellStrongest(fields, changes, score);
+  const now = logOdds(score);
+  const effects = filled.map((i, k) => ({ field: fields[i], without: scores[k], change: logOdds(scores[k]) - now }));
+  const longest = Math.max(...effects.map(({ change }) => Math.abs(change)), SHORTEST_SCALE);
+  fields.forEach((field) => draw(field, 0, ""));
+  effects.forEach(({ field, without, change }) => draw(field, change / longest, shortPercent(without)));
+  tellStrongest(effects);
 }
 
-function draw(field, change, score, longest) {
-  const share = change === undefined ? 0 : change / longest;
+/** A bar of `share` of the half, and what stands beside it. */
+function draw(field, share, beside) {
   field.bar.style.width = `${50 * Math.abs(share)}%`;
   field.bar.className = `change ${share < 0 ? "falls" : "rises"}`;
-  field.without.textContent = change === undefined ? "" : percent(score + change);
-  field.without.title = change === undefined ? "" : `${points(change)} without ${field.name}`;
+  field.without.textContent = beside;
 }
 
-function tellStrongest(fields, changes, score) {
-  const sorted = [...changes].sort(([, a], [, b]) => a - b);
-  const without = ([i, change]) => `${fields[i].name} (without it ${percent(score + change)})`;
-  const told = [];
-  if (sorted[0]?.[1] < 0) told.push(`holds it up most is ${without(sorted[0])}`);
-  if (sorted.at(-1)?.[1] > 0) told.push(`holds it down most is ${without(sorted.at(-1))}`);
-  say(byId("strongest"), told.length ? `What ${told.join("; what ")}.` : "");
+function tellStrongest(effects) {
+  const sorted = effects.toSorted((a, b) => a.change - b.change);
+  const told = ({ field, without }) => `${field.name} (without it ${shortPercent(without)})`;
+  const [up, down] = [sorted.at(0), sorted.at(-1)];
+  const parts = [];
+  if (up?.change < 0) parts.push(`holds it up most is ${told(up)}`);
+  if (down?.change > 0) parts.push(`holds it down most is ${told(down)}`);
+  say(byId("strongest"), parts.length ? `What ${parts.join("; what ")}.` : "");
 }

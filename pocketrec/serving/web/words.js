@@ -1,7 +1,9 @@
 // Numbers in words.
 
-const digits = (n) => new Intl.NumberFormat("en", { maximumSignificantDigits: n });
-const [THREE, FOUR] = [digits(3), digits(4)];
+const THREE = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+const [THREE_EVEN, FOUR_EVEN] = [3, 4].map(
+  (n) => new Intl.NumberFormat("en", { minimumSignificantDigits: n, maximumSignificantDigits: n }),
+);
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 /** 10500000 -> "10.5 MB". */
@@ -21,14 +23,11 @@ export const duration = (seconds) =>
 
 export const milliseconds = (ms) => `${THREE.format(ms)} ms`;
 
-/** 0.23412 -> "23.41 %". */
-export const percent = (p) => `${FOUR.format(100 * p)} %`;
-export const shortPercent = (p) => `${THREE.format(100 * p)} %`;
+/** 0.23412 -> "23.41 %", and shorter "23.4 %"; zeros at the end stay, so that a column of them is even. */
+export const percent = (p) => `${FOUR_EVEN.format(100 * p)} %`;
+export const shortPercent = (p) => `${THREE_EVEN.format(100 * p)} %`;
 
 /** 10013.2 -> "10,013". */
 export const times = (ratio) => (ratio < 100 ? THREE.format(ratio) : WHOLE.format(ratio));
 
 export const count = (n) => WHOLE.format(n);
-
-/** A change of probability: -0.0213 -> "-2.13 points" (of a percent). */
-export const points = (change) => `${change > 0 ? "+" : ""}${THREE.format(100 * change)} points`;
