@@ -11,6 +11,7 @@ PyTorch's ONNX exporter, and tidied here: weights keep their names in the `state
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -119,8 +120,12 @@ def traced(whole: nn.Module, example: tuple[Tensor, ...], dialect: Dialect) -> t
 
 def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[str], output: str) -> Any:
     """An `onnx_ir.Model`, constants folded."""
+    # It tells, on stderr, that torchvision is not there, which nothing here needs.
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
         exported = torch.onnx.export(
             program,
             dynamo=True,
@@ -130,6 +135,7 @@ def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[str], output
             verbose=False,
             optimize=True,
         )
+    logger.setLevel(level)
     assert exported is not None
     return exported.model
 

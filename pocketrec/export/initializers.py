@@ -27,6 +27,7 @@ def tidy(model: Any, source: nn.Module, prefix: str) -> tuple[Any, dict[str, np.
     graph = model.graph
     _merge_equal(graph)
     stored = source.state_dict()
+    _name_folded(graph, stored, prefix)
     _store_as(graph, stored, prefix)
     tensors: dict[str, np.ndarray] = {}
     for value in list(graph.initializers.values()):
@@ -53,6 +54,25 @@ def _rename(graph: Any, value: Any, name: str) -> None:
     del graph.initializers[value.name]
     value.name = name
     graph.initializers[name] = value
+
+
+def _name_folded(graph: Any, stored: dict[str, Tensor], prefix: str) -> None:
+    """Weights that the exporter has reshaped ahead of time, and named anew: the same bytes get their name back."""
+    names = {
+        _bytes_traced(tensor): prefix + name for name, tensor in stored.items() if tensor.nbytes > EXTERNAL_BYTES // 2
+    }
+    for value in list(graph.initializers.values()):
+        if value.const_value.nbytes > EXTERNAL_BYTES and value.name.removeprefix(prefix) not in stored:
+            name = names.get(value.const_value.tobytes())
+            if name is not None and name not in graph.initializers:
+                _rename(graph, value, name)
+
+
+def _bytes_traced(tensor: Tensor) -> bytes:
+    """Of a weight as graphs are traced with it: halves as float32."""
+    whole = tensor.detach().cpu()
+    data: bytes = (whole.float() if whole.is_floating_point() else whole).contiguous().numpy().tobytes()
+    return data
 
 
 def _merge_equal(graph: Any) -> None:

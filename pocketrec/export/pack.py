@@ -8,8 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pocketrec.artifact import offsets_of, write_artifact
+from pocketrec.artifact import ArtifactError, offsets_of, write_artifact
 from pocketrec.artifact.tensors import pieces
+from pocketrec.artifact.told import Told
 from pocketrec.data import ClickLog, open_log
 from pocketrec.errors import DataError, UsageError
 from pocketrec.export import parity
@@ -68,10 +69,11 @@ def export_run(
         UsageError: a type that the run cannot have.
         ExportError: the graph says other than PyTorch by more than 1e-5.
     """
+    name = _checked_name(Path(out).stem if name is None else name)
     run = open_run(run_folder, log)
     dtype = dtype_of(run, dtype)
     served = in_dtype(run, dtype)
-    recipe = about(served, log, name or _name_of(Path(out)), dtype)
+    recipe = about(served, log, name, dtype)
     rows = score_rows(served, log)
     built = build_graph(served.model, served.ids, served.shape.columns(log.manifest), len(served.shape.dense))
     graph = place(built.proto, offsets_of(built.tensors))
@@ -85,10 +87,15 @@ def export_run(
     return {**artifact.recipe.told, "path": str(out), "bytes": artifact.size}
 
 
-def _name_of(out: Path) -> str:
-    if not out.stem:
-        raise UsageError(f"out: {str(out)!r} has no name: write to a file such as model.pocket")
-    return out.stem
+def _checked_name(name: str) -> str:
+    """Before minutes are spent on what cannot be written."""
+    try:
+        return Told({"name": name}, "recipe.json").name("name")
+    except ArtifactError:
+        raise UsageError(
+            f"name: a model's name is 1 to 200 printable characters, none of them / \\ or :, and no dot first, got {name!r}: "
+            "give another --name"
+        ) from None
 
 
 def measure(run: TrainedRun, served: TrainedRun, log: ClickLog) -> dict[str, Any]:

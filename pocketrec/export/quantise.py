@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from pocketrec.embedding import owners_in, quantize_
+from pocketrec.embedding import EmbeddingBagCollection, owners_in, quantize_
 from pocketrec.embedding.tables import SharedTables
 from pocketrec.errors import DataError, UsageError, one_of
 from pocketrec.runs import TrainedRun
@@ -69,7 +69,7 @@ def in_dtype(run: TrainedRun, dtype: str) -> TrainedRun:
 
 
 def _halve(model: nn.Module) -> None:
-    for name, owner in [(n, m) for n, m in model.named_modules() if isinstance(m, SharedTables)]:
+    for name, owner in [(n, m) for n, m in model.named_modules() if isinstance(m, EmbeddingBagCollection)]:
         owner.half()
         kept = [*owner.parameters(), *owner.buffers()]
         if any(t.is_floating_point() and not torch.isfinite(t).all() for t in kept):
