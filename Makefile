@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KERNEL_SOURCES := $(wildcard pocketrec/kernels/cpu/*) pocketrec/runtime/native.cpp
 
-.PHONY: demo test lint web bench sanitize torchrec clean
+.PHONY: demo test lint web runtime bench sanitize torchrec clean
 
 demo: $(VENV)/installed
 	$(BIN)/pocketrec demo
@@ -38,6 +38,10 @@ $(WEB_VENDOR)/.$(ORT_WEB)-$(ORT_WEB_VERSION):
 	tar -xmzf build/web/$(ORT_WEB)-$(ORT_WEB_VERSION).tgz -C $(WEB_VENDOR) --strip-components=2 $(addprefix package/dist/,$(ORT_WEB_FILES))
 	rm -r build/web
 	touch $@
+
+# The distribution without torch, as a wheel in dist/.
+runtime: $(VENV)/installed
+	$(BIN)/pip wheel -q --no-deps --no-build-isolation --wheel-dir dist packaging/runtime
 
 # The short forms, under 5 minutes in all; appends its rows to benchmarks/results.csv.
 bench: $(VENV)/bench

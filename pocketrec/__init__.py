@@ -107,7 +107,15 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(importlib.import_module(f"pocketrec.{_HOME[name]}"), name)
+        home = f"pocketrec.{_HOME[name]}"
+        try:
+            return getattr(importlib.import_module(home), name)
+        except ModuleNotFoundError as error:
+            if error.name != home:
+                raise
+            raise ImportError(
+                f"pocketrec.{name} is not in pocketrec-runtime, which leaves out all that trains: install pocketrec"
+            ) from None
     if name in _ROOMS:
         return importlib.import_module(f"pocketrec.{name}")
     raise AttributeError(f"module 'pocketrec' has no attribute {name!r}")

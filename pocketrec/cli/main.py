@@ -29,14 +29,18 @@ def commands_here() -> list[ModuleType]:
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their flags."""
+    here = commands_here()
+    epilog = "`pocketrec COMMAND --help` shows each command with an example."
+    if any(command.__name__.endswith(".demo") for command in here):
+        epilog = f"Start with `pocketrec demo`; {epilog}"
     top = argparse.ArgumentParser(
         prog="pocketrec",
         description="Recommendation models thousands of times smaller: one shared memory instead of embedding tables.",
-        epilog="Start with `pocketrec demo`; `pocketrec COMMAND --help` shows each command with an example.",
+        epilog=epilog,
     )
     top.add_argument("--version", action="version", version=f"pocketrec {pocketrec.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in commands_here():
+    for command in here:
         name = command.__name__.rsplit(".", 1)[1]
         doc, _, rest = (command.__doc__ or "").partition("\n")
         own = commands.add_parser(
