@@ -16,7 +16,6 @@ import numpy as np
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
-from starlette.staticfiles import StaticFiles
 
 from pocketrec.serving import binary, metrics as metrics_module
 from pocketrec.serving.artifact_files import artifact_file
@@ -24,6 +23,7 @@ from pocketrec.serving.body import Bodies
 from pocketrec.serving.front import Front
 from pocketrec.serving.metrics import Metrics
 from pocketrec.serving.openapi import describe
+from pocketrec.serving.page_files import HEADERS, POLICY, PageFiles
 from pocketrec.serving.refusal import Refusal, json_bytes, json_response
 from pocketrec.serving.scoring import Scoring
 from pocketrec.serving.served import Holder, Served, load_served
@@ -43,10 +43,6 @@ ROUTES = frozenset(
         "/artifact/model.onnx",
         "/artifact/model.safetensors",
     }
-)
-PAGE_POLICY = (
-    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "frame-ancestors 'none'"
 )
 
 
@@ -166,10 +162,10 @@ def _add_page(app: FastAPI, holder: Holder) -> None:
     async def page() -> Response:
         if not (WEB / "index.html").exists():
             raise Refusal(404, "this installation has no page; POST /score answers")
-        return FileResponse(WEB / "index.html", headers={"content-security-policy": PAGE_POLICY})
+        return FileResponse(WEB / "index.html", headers={"content-security-policy": POLICY, **HEADERS})
 
     if WEB.exists():
-        app.mount("/web", StaticFiles(directory=WEB))
+        app.mount("/web", PageFiles(directory=WEB))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import tomllib
 
+import httpx
 import polars as pl
 import pytest
 from showing import WEB
@@ -84,6 +85,14 @@ def test_json_keeps_every_digit(page):
     )
     read = page.evaluate('async (text) => (await import("/web/exact_json.js")).parse(text)', said)
     assert read == json.loads(said) | {"id": "4611686018427387903"}
+
+
+def test_an_older_page_is_not_kept_and_a_pinned_model_is(address):
+    """A browser keeps files without a word about it as long as it likes."""
+    for file in ("", "web/app.js", "web/style.css"):
+        assert httpx.get(address + file).headers["cache-control"] == "no-cache", file
+    pin = httpx.get(f"{address}healthz").json()["sha256"]
+    assert "immutable" in httpx.get(f"{address}artifact/model.onnx?v={pin}").headers["cache-control"]
 
 
 def test_every_file_of_the_page_is_shipped():

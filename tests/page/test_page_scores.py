@@ -25,6 +25,9 @@ def test_the_first_row_is_scored_in_the_browser_and_nothing_comes_from_elsewhere
     assert "2 rows of the log score as at export" in shown.text("#state")
     assert shown.score() == pytest.approx(by_hand(ROW), abs=CLOSE)
     assert all(request.startswith((address, "data:")) for request in shown.requests)
+    assert any("artifact/model.safetensors?v=" in request for request in shown.requests), (
+        "not pinned to the recipe's model"
+    )
     assert f"{address}score" not in shown.requests, "scored by the server"
     assert not shown.complaints
 
