@@ -93,8 +93,8 @@ def _checked_name(name: str) -> str:
         return Told({"name": name}, "recipe.json").name("name")
     except ArtifactError:
         raise UsageError(
-            f"name: a model's name is 1 to 200 printable characters, none of them / \\ or :, and no dot first, got {name!r}: "
-            "give another --name"
+            f"name: a model's name is 1 to 200 printable characters, none of them / \\ or :, and no dot first, got "
+            f"{name!r}: give another --name"
         ) from None
 
 
