@@ -121,10 +121,11 @@ class RowsDecoder:
 
 def refused_value(what: str, field: str | None, row: int | None) -> Refusal:
     """422 that says where, as the runtime does."""
-    where = [] if row is None else [f"row {row}"]
-    if field is not None and (row is None or field != "rows"):
-        where.append(f"feature {field!r}" if row is not None else f"field {field!r}")
-    return Refusal(422, f"{', '.join(where) or 'the body'}: {what}", field=field, row=row)
+    if row is None:
+        where = "the body" if field is None else f"field {field!r}"
+    else:
+        where = f"row {row} of 'rows'" if field == "rows" else f"row {row}, feature {field!r}"
+    return Refusal(422, f"{where}: {what}", field=field, row=row)
 
 
 def check_count(rows: int, most: int, field: str) -> None:

@@ -54,7 +54,7 @@ def load_served(path: Path, max_rows: int, threads: int, pool: Executor) -> Serv
     from pocketrec.runtime import load
 
     # Read rather than mapped: a file written over in place must not change under a model that answers.
-    artifact = artifact_of(path.read_bytes())
+    artifact = artifact_of(path.read_bytes(), str(path))
     # One core a batch, as many batches as cores: they never wait for each other's slowest part.
     model = load(artifact, threads=1)
     features = features_of(artifact.recipe)

@@ -51,8 +51,15 @@ def serve(
     # uvicorn raises the signal again once it has shut down; a server that was asked to stop has done well.
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: None)
-    LOG.info("listening on http://%s:%d", _in_url(host), listening.getsockname()[1])
-    uvicorn.Server(config).run(sockets=[listening])
+    _Server(config).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for each in sockets or []:
+            host, port = each.getsockname()[:2]
+            LOG.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -93,14 +100,10 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for name, level in (("pocketrec", logging.INFO), ("uvicorn", logging.WARNING)):
+    for name, level in (("pocketrec", logging.INFO), ("uvicorn", logging.ERROR)):
         log = logging.getLogger(name)
         log.handlers[:] = [handler]
         log.setLevel(level)

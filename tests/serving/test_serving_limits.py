@@ -1,0 +1,222 @@
+"""What a server allows: how much waits, how long, who asks, how many connections."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+from small_models import ROW
+
+from pocketrec.errors import UsageError
+from pocketrec.serving import Settings
+from pocketrec.serving.protocol import protocol_class
+
+BODY = {"rows": [ROW]}
+
+
+class Held:
+    """A gathering that does not answer until it is let go."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def score(self, dense: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        self.asked.set()
+        await self.let_go.wait()
+        return np.full(len(ids), 0.5, np.float32)
+
+
+def holding(app: Any) -> Held:
+    """Make the app's model wait."""
+    held = Held()
+    object.__setattr__(app.state.holder.current, "gathering", held)
+    return held
+
+
+def test_too_many_that_wait_are_told_to_come_again(asked):
+    async def work(client, app):
+        held = holding(app)
+        first = asyncio.create_task(client.post("/score", json=BODY))
+        await held.asked.wait()
+        refused = await client.post("/score", json=BODY)
+        held.let_go.set()
+        return await first, refused
+
+    first, refused = asked(work, max_waiting=1)
+    assert first.status_code == 200
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "1"
+
+
+def test_scores_that_take_too_long(asked):
+    async def work(client, app):
+        holding(app)
+        late = await client.post("/score", json=BODY)
+        app.state.holder.current.gathering.let_go.set()
+        return late, await client.post("/score", json=BODY)
+
+    late, later = asked(work, timeout=0.05, max_waiting=1)
+    assert late.status_code == 503
+    assert "0.05 s" in late.json()["error"]["message"]
+    assert later.status_code == 200, "the one that gave up waits no more"
+
+
+def test_bodies_that_are_too_many_at_once(asked):
+    """They share `max_held` bytes, and give them back."""
+    pad = b" " * 900
+
+    async def work(client, app):
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slowly():
+            yield pad
+            begun.set()
+            await go_on.wait()
+            yield b"{}"
+
+        headers = {"content-type": "application/json"}
+        first = asyncio.create_task(client.post("/score", content=slowly(), headers=headers))
+        await begun.wait()
+        second = await client.post("/score", content=pad, headers=headers)
+        go_on.set()
+        await first
+        return first.result(), second, await client.post("/score", content=pad, headers=headers)
+
+    first, second, third = asked(work, max_body=1000, max_held=1000)
+    assert (first.status_code, second.status_code, third.status_code) == (422, 503, 400)
+
+
+def test_a_token_is_asked_for(asked):
+    paths = ["/score", "/model", "/metrics", "/openapi.json", "/reload", "/artifact/recipe.json", "/nothing"]
+    told = ["", "Bearer", "Bearer ", "Bearer wrong", "Basic right", "right", "Bearer right2", "Bearer ri\xe9ght"]
+
+    async def work(client, app):
+        for path in paths:
+            method = "POST" if path in ("/score", "/reload") else "GET"
+            for each in told:
+                answer = await client.request(method, path, headers={"authorization": each.encode("latin-1")})
+                assert answer.status_code == 401, (path, each)
+                assert answer.headers["www-authenticate"] == "Bearer"
+                assert answer.json()["error"]["field"] == "Authorization"
+        right = {"authorization": "Bearer right"}
+        assert (await client.post("/score", json=BODY, headers=right)).status_code == 200
+        assert (await client.get("/model", headers=right)).status_code == 200
+        assert (await client.get("/healthz")).status_code == 200
+
+    asked(work, token="right")
+
+
+def test_an_error_of_ours_is_not_shown(asked, caplog):
+    """A 500 says nothing of the inside; the log has it all."""
+
+    async def work(client, app):
+        def broken(*_: Any) -> Any:
+            raise ZeroDivisionError("secret")
+
+        object.__setattr__(app.state.holder.current.gathering, "_score", broken)
+        return await client.post("/score", json=BODY)
+
+    answer = asked(work)
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert answer.json()["error"]["message"]
+    assert "secret" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"max_body": 0}, "max_body"),
+        ({"max_rows": 1.5}, "max_rows"),
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": float("nan")}, "timeout"),
+        ({"threads": 0}, "threads"),
+        ({"reload_seconds": -1}, "reload_seconds"),
+        ({"max_held": 5}, "max_held"),
+        ({"token": ""}, "token"),
+        ({"token": "two\nlines"}, "token"),
+    ],
+)
+def test_settings_that_make_no_sense(wrong, name):
+    with pytest.raises(UsageError, match=name):
+        Settings(**wrong)
+
+
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+def connections(work: Any, **limits: Any) -> Any:
+    """What the coroutine function `work(open)` returns; `open()` makes one more connection to a server."""
+
+    async def main() -> Any:
+        protocol = protocol_class(limits.get("max_connections", 100))
+        protocol.head_seconds = limits.get("head_seconds", 10)
+        listening = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(_nothing, http=protocol, ws="none", lifespan="off", log_config=None)
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server._serve([listening]))
+        try:
+            return await work(lambda: asyncio.open_connection(*listening.getsockname()))
+        finally:
+            server.should_exit = True
+            await serving
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nhost:", b"GET / HTTP/1.1\r\n\r\nGET / HT"])
+def test_a_head_that_does_not_come(sent):
+    """Neither on a new connection nor on one kept alive may it be waited for without end."""
+
+    async def work(open):
+        reader, writer = await open()
+        writer.write(sent)
+        told = await reader.read()
+        writer.close()
+        return told
+
+    told = connections(work, head_seconds=0.05)
+    assert b"HTTP/1.1 408" in told
+    assert told.count(b"HTTP/1.1 204") == sent.count(b"\r\n\r\n")
+
+
+def test_connections_are_counted():
+    async def work(open):
+        kept = [await open() for _ in range(2)]
+        for reader, writer in kept:
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            assert b"204" in await reader.readuntil(b"\r\n\r\n")
+        reader, writer = await open()
+        refused = await reader.read()
+        for _, each in [*kept, (reader, writer)]:
+            each.close()
+            await each.wait_closed()
+        return refused
+
+    refused = connections(work, max_connections=2)
+    assert refused.startswith(b"HTTP/1.1 503")
+    assert b"retry-after: 1" in refused
+
+
+def test_it_binds_here_unless_told(server):
+    """And warns when anybody could ask."""
+    assert "listening on http://127.0.0.1:" in "".join(server.log)
+    assert not [line for line in server.log if "WARNING" in line]
+
+
+def test_a_server_for_all_without_a_token_warns(artifact):
+    from conftest import served
+
+    with served(artifact, "--host", "0.0.0.0") as open_to_all:
+        assert any("WARNING" in line and "token" in line for line in open_to_all.log)
+    with served(artifact, "--host", "0.0.0.0", POCKETREC_TOKEN="of the environment") as guarded:
+        assert not any("WARNING" in line for line in guarded.log)
+        assert httpx.get(f"{guarded.url}/model").status_code == 401

@@ -1,0 +1,47 @@
+"""SIGTERM finishes what is in flight, refuses what is new, and is no failure."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+import pytest
+from conftest import served
+from small_models import ROW
+from sockets import answer, connected, ends, head
+
+BODY = json.dumps({"rows": [ROW]}).encode()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_what_is_in_flight_is_finished(artifact, stop):
+    with served(artifact) as server, connected(server) as busy, connected(server) as idle:
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert answer(idle)[0] == 200
+        busy.sendall(head(len(BODY), "expect: 100-continue"))
+        assert busy.recv(100).startswith(b"HTTP/1.1 100"), "it waits for the body"
+        server.process.send_signal(stop)
+        assert ends(idle), "an idle connection is closed"
+        with pytest.raises(ConnectionRefusedError):
+            for _ in until_deadline():
+                connected(server).close()
+        busy.sendall(BODY)
+        status, headers, told = answer(busy)
+        assert (status, headers["connection"], len(told["scores"])) == (200, "close", 1)
+        assert server.process.wait(timeout=20) == 0
+
+
+def until_deadline():
+    begun = time.monotonic()
+    while time.monotonic() - begun < 20:
+        yield
+
+
+def test_a_client_that_never_ends_is_not_waited_for(artifact):
+    """The body's own time limit ends it."""
+    with served(artifact, "--timeout", "0.3") as server, connected(server) as stuck:
+        stuck.sendall(head(1000) + b"{")
+        server.process.send_signal(signal.SIGTERM)
+        assert answer(stuck)[0] == 408
+        assert server.process.wait(timeout=20) == 0
