@@ -16,9 +16,9 @@ FLAGS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A browser for all tests."""
+    """A browser for the tests of a file. No longer: Playwright keeps an event loop running, in which no other can."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
     path = next((found for name in names if (found := shutil.which(name))), None)
     if path is None:
@@ -50,7 +50,7 @@ def address(artifact):
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def new_tab(chromium):
     """Makes pages: `new_tab(address)`."""
 

@@ -36,6 +36,7 @@ def test_without_the_library_it_says_what_to_run_and_the_server_scores(tab, addr
     shown.page.route("**/web/vendor/*", lambda route: route.fulfill(status=404))
     shown.open()
     assert "make web" in shown.text("#state")
+    assert shown.text("#latency") == "scored by the server"
     assert shown.score() == pytest.approx(score_of(address, ROW), abs=CLOSE)
     shown.fill("age", "50")
     assert shown.score() == pytest.approx(score_of(address, ROW | {"age": 50}), abs=CLOSE)

@@ -15,6 +15,7 @@ async function start() {
   const { recipe, part } = await askRecipe();
   document.title = `${recipe.name}: pocketrec`;
   byId("name").textContent = recipe.name;
+  tell(`Loading the model, ${bytes(recipe.files["model.safetensors"].bytes)}, and onnxruntime-web, which runs it…`);
   showSize(recipe);
   showAbout(recipe);
   const fields = showFields(recipe);

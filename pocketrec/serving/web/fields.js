@@ -15,7 +15,9 @@ export class Field {
     this.input = element("input", {
       id: `field-${number}`, type: "text", placeholder: "blank", autocomplete: "off", spellcheck: false,
       inputMode: KEYBOARDS[kind],
-      attributes: { autocapitalize: "off", "aria-describedby": `error-${number} without-${number}` },
+      attributes: {
+        autocapitalize: "off", autocorrect: "off", "aria-describedby": `error-${number} without-${number}`,
+      },
     });
     this.error = element("p", { id: `error-${number}`, className: "error", hidden: true });
     this.bar = element("span", { className: "change" });

@@ -26,6 +26,7 @@ export class Live {
 
   useEngine(engine) {
     this.#engine = engine;
+    byId("latency").textContent = engine.here ? "" : "scored by the server";
     return this.edited();
   }
 
