@@ -132,7 +132,10 @@ class _Group:
 
 def _shown(value: Any) -> str:
     """A value short enough for a message, whatever it is."""
-    return _repr.repr(value)
+    try:
+        return _repr.repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return "a number of thousands of digits"
 
 
 _repr = reprlib.Repr()

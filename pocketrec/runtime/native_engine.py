@@ -81,13 +81,13 @@ class Rows:
         self.features, self.dim = len(layout), int(layout[0, _DIM])
 
     def __call__(self, ids: np.ndarray) -> np.ndarray:
-        """ids (B, F) contiguous int64, as the memory knows them -> (B, F, D). Raises ValueError for others."""
+        """ids (B, F) contiguous int64, as the memory knows them -> (B, F, D). Raises ArtifactError for others."""
         native = library()
         assert native is not None
         out = np.empty((len(ids), self.features, self.dim), np.float32)
         where = (address(self.memory), address(self.scales), address(self.layout), self.features)
         if not native.pocketrec_lookup(*where, self.features * self.dim, address(ids), len(ids), address(out)):
-            raise ValueError("an id lies outside its table")
+            raise ArtifactError("the id map gives an id that lies outside its table: export the run again")
         return out
 
 
