@@ -50,12 +50,12 @@ def test_it_shows_the_score_without_each_feature(shown):
     whole = by_hand(ROW)
     for feature in ROW:
         without = by_hand(ROW | {feature: None})
-        assert float(shown.described(feature).removesuffix(" %")) == pytest.approx(100 * without, rel=6e-3)
+        assert float(shown.described(feature).removesuffix("\u00a0%")) == pytest.approx(100 * without, rel=6e-3)
         rises = shown.page.locator(".feature", has=shown.field(feature)).locator(".change.rises").count()
         assert rises == (without >= whole), feature
     shown.fill("user", "")
     assert shown.described("user") == "", "a blank feature has nothing to lose"
-    assert shown.described("age").endswith(" %")
+    assert shown.described("age").endswith("\u00a0%")
 
 
 def test_rows_of_the_log_are_put_by_their_buttons(shown):
@@ -99,5 +99,5 @@ def test_typing_faster_than_scoring_ends_with_the_last_row(shown, address):
 
 def test_the_latency_is_shown(shown):
     told = shown.text("#latency")
-    assert told.endswith("ms a row, in your browser")
+    assert told.endswith("\u00a0ms a row, in your browser")
     assert float(told.split()[0]) > 0

@@ -41,7 +41,7 @@ def test_without_the_library_it_says_what_to_run_and_the_server_scores(tab, addr
     shown.fill("age", "50")
     assert shown.score() == pytest.approx(score_of(address, ROW | {"age": 50}), abs=CLOSE)
     without = score_of(address, ROW | {"age": 50, "user": None})
-    assert float(shown.described("user").removesuffix(" %")) == pytest.approx(100 * without, rel=6e-3)
+    assert float(shown.described("user").removesuffix("\u00a0%")) == pytest.approx(100 * without, rel=6e-3)
 
 
 def test_without_the_server_either_the_last_score_stays_and_the_page_goes_on(tab, artifact):
