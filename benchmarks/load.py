@@ -1,4 +1,4 @@
-"""The client of benchmarks/serving.py, in a process of its own: sockets and no more, so that it is not what is measured.
+"""The client of benchmarks/serving.py, in a process of its own: sockets and no more, lest it be what is measured.
 
 Reads one JSON object from standard input ({"port", "bodies": [paths], "types", "mode", ...}), writes one to standard
 output. Requests are built beforehand; of an answer only its status and its length are read.

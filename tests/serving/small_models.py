@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,21 @@ import onnx
 from onnx import TensorProto, helper
 
 from pocketrec.artifact import offsets_of, write_artifact
+from pocketrec.hashing import text_id
 
 DENSE = ["I1", "I2"]
 KINDS = {"C1": "hex", "C2": "integer", "odd name[0].x": "text"}
 SLOTS = 512
 ROW = {"I1": 3, "I2": None, "C1": "68fd1e64", "C2": 7, "odd name[0].x": "shoes"}
+IDS = [0x68FD1E64, 7, text_id("shoes")]
+"""Of `ROW`."""
 
 
-def write_model(path: Path, seed: int = 0, name: str = "small") -> Path:
-    """An artifact of five features; another seed gives other scores."""
+def write_model(path: Path, seed: int = 0, name: str = "small", examples: Sequence[dict[str, Any]] = ()) -> Path:
+    """An artifact of five features; another seed gives other scores. examples: rows like `ROW`."""
+    told = [{"row": row, "probability": float(expected([[row["I1"], np.nan]], [IDS], seed)[0])} for row in examples]
     memory = {"memory": np.random.default_rng(seed).normal(size=SLOTS).astype(np.float32)}
-    write_artifact(path, _recipe(name), memory, _graph(memory).SerializeToString())
+    write_artifact(path, _recipe(name) | {"examples": told}, memory, _graph(memory).SerializeToString())
     return path
 
 

@@ -16,10 +16,9 @@ import httpx
 import numpy as np
 import pytest
 from conftest import Server, served
-from small_models import ROW, expected, write_model
+from small_models import IDS, ROW, expected, write_model
 
 from pocketrec.artifact import read_artifact
-from pocketrec.hashing import text_id
 
 BODY = {"rows": [ROW]}
 TOKEN = {"authorization": "Bearer right"}
@@ -27,7 +26,7 @@ DEADLINE = 20.0
 
 
 def says(seed: int) -> float:
-    return float(expected([[3, np.nan]], [[0x68FD1E64, 7, text_id("shoes")]], seed)[0])
+    return float(expected([[3, np.nan]], [IDS], seed)[0])
 
 
 def until(server: Server, what: Any) -> dict[str, Any]:

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import save
-from small_models import ROW, expected
+from small_models import IDS, ROW, expected
 
 from pocketrec.hashing import text_id
-
-IDS = [0x68FD1E64, 7, text_id("shoes")]
 
 
 def scores(answer: Any) -> np.ndarray:

@@ -1,0 +1,75 @@
+"""What the server says of itself: health, metrics, the model, its parts for the page; and what it must not load."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+
+from small_models import ROW
+
+from pocketrec.artifact import read_artifact
+
+
+def test_health_says_what_is_served(asked, artifact):
+    async def work(client, app):
+        assert (await client.head("/healthz")).status_code == 200
+        return (await client.get("/healthz")).json()
+
+    told = asked(work)
+    assert (told["status"], told["model"], told["refused"]) == ("ok", "small", None)
+    assert told["sha256"] == hashlib.sha256(artifact.read_bytes()).hexdigest()
+
+
+def test_metrics_count_requests_rows_and_loads(asked, artifact):
+    async def work(client, app):
+        await client.post("/score", json={"rows": [ROW] * 3})
+        await client.post("/score", json={"rows": [ROW]})
+        await client.post("/score", json={"rows": []})
+        for number in range(3):
+            await client.get(f"/some/{number}/path")
+        answer = await client.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain")
+        return answer.text.splitlines()
+
+    lines = asked(work)
+    sha256 = read_artifact(artifact).sha256
+    for line in (
+        "pocketrec_rows_total 4.0",
+        'pocketrec_requests_total{route="/score",status="200"} 2.0',
+        'pocketrec_requests_total{route="/score",status="422"} 1.0',
+        'pocketrec_requests_total{route="other",status="404"} 3.0',
+        'pocketrec_request_seconds_count{route="/score"} 3.0',
+        "pocketrec_requests_in_flight 1.0",
+        'pocketrec_model_loads_total{outcome="loaded"} 1.0',
+        'pocketrec_model_loads_total{outcome="refused"} 0.0',
+    ):
+        assert line in lines, "\n".join(lines)
+    assert any(line.startswith("pocketrec_model_info") and f'sha256="{sha256}"' in line for line in lines)
+    assert any(line.startswith("process_resident_memory_bytes") for line in lines)
+
+
+def test_parts_of_the_artifact(asked, artifact):
+    """Byte for byte, and kept by a browser only as long as they are true."""
+    whole = read_artifact(artifact)
+
+    async def work(client, app):
+        graph = await client.get("/artifact/model.onnx")
+        weights = await client.get(f"/artifact/model.safetensors?v={whole.sha256}")
+        assert (graph.content, weights.content) == (whole.graph, bytes(whole.weights))
+        assert graph.headers["cache-control"] == "no-cache"
+        assert "immutable" in weights.headers["cache-control"]
+        again = await client.get("/artifact/model.onnx", headers={"if-none-match": graph.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        assert graph.headers["etag"] != weights.headers["etag"]
+        recipe = await client.get("/artifact/recipe.json")
+        assert recipe.json() == (await client.get("/model")).json() == whole.recipe.told
+
+    asked(work)
+
+
+def test_serving_never_loads_torch():
+    code = "import pocketrec.serving.server, pocketrec.cli.serve, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "polars", "onnx", "matplotlib"} & set(loaded)
+    assert "fastapi" in loaded
