@@ -23,12 +23,12 @@ from pocketrec import files
 from pocketrec.artifact import Artifact
 from pocketrec.data.claim import check_inputs
 from pocketrec.data.layout import Layout
-from pocketrec.data.planted import AucHistogram
 from pocketrec.data.progress import Progress
 from pocketrec.data.rows import BadRows
 from pocketrec.data.source import Source, open_source
 from pocketrec.data.system import os_errors_told, processors
 from pocketrec.errors import DataError, UsageError, one_of, whole_number
+from pocketrec.runtime.area import Area
 from pocketrec.runtime.log_layout import layout_for
 from pocketrec.runtime.model import Model, load
 from pocketrec.runtime.unfinished import Unfinished
@@ -52,7 +52,7 @@ class Report:
     labelled: int
     """Of the rows scored, those that had a label."""
     auc: float
-    """On them, within 1e-5; NaN where there are not both clicks and others."""
+    """On them, see `Area.auc`; NaN where there are not both clicks and others."""
 
 
 def score_file(
@@ -168,15 +168,15 @@ def _end_of(block: Any) -> int:
 
 def _finish(unfinished: Unfinished, out: Path, labels: bool) -> Report:
     """Parts -> `out`. Raises DataError where no row was good."""
-    area, rows, labelled = AucHistogram(), 0, 0
+    area, rows = Area(), 0
     for part in map(pl.read_parquet, unfinished.paths):
         rows += len(part)
         if labels:
             known = part.filter(pl.col("label") >= 0)
-            labelled += len(known)
-            area.add(_logits(known["score"].to_numpy()), known["label"].to_numpy().astype(np.float64))
+            area.add(known["score"].to_numpy(), known["label"].to_numpy())
     skipped = unfinished.state.skipped
     if not rows:
+        unfinished.remove()
         told = "; ".join(f"{n} x {rule}" for rule, n in skipped.items()) or "the file holds no rows"
         raise DataError(f"{out}: no row to score ({told}): is the format right (--format)?")
     scores = pl.scan_parquet(unfinished.paths).select("row", "score")
@@ -185,11 +185,4 @@ def _finish(unfinished: Unfinished, out: Path, labels: bool) -> Report:
             scores.sink_parquet(whole)
         else:
             scores.sink_csv(whole, check_extension=False)
-    return Report(rows, skipped, labelled, area.auc())
-
-
-def _logits(scores: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore"):
-        wide = scores.astype(np.float64)
-        logits: np.ndarray = np.log(wide) - np.log1p(-wide)
-    return logits
+    return Report(rows, skipped, area.rows, area.auc())
