@@ -12,6 +12,7 @@ from pocketrec.embedding import owners_in
 
 EXTERNAL_BYTES = 1024
 """Constants of more bytes than these lie outside the graph."""
+_LARGE = 1 << 20
 
 
 def tidy(model: Any, source: nn.Module, prefix: str) -> tuple[Any, dict[str, np.ndarray]]:
@@ -33,9 +34,9 @@ def tidy(model: Any, source: nn.Module, prefix: str) -> tuple[Any, dict[str, np.
     for value in list(graph.initializers.values()):
         name = value.name.removeprefix(prefix)
         array = value.const_value.numpy()
-        if name in stored:
-            tensors[name] = array.reshape(stored[name].shape)
-        elif "." not in name:
+        if "." in name or name in stored:
+            tensors[name] = array.reshape(stored[name].shape) if name in stored else array
+        else:
             name = "graph." + re.sub(r"[^A-Za-z0-9_.-]", "_", name)
         _rename(graph, value, name)
         if array.nbytes > EXTERNAL_BYTES:
@@ -82,7 +83,9 @@ def _merge_equal(graph: Any) -> None:
     first: dict[Any, Any] = {}
     for value in list(graph.initializers.values()):
         tensor = value.const_value
-        key = (tensor.dtype, tuple(tensor.shape), tensor.tobytes())
+        # Large ones are equal where they are the same bytes in memory: they are not copied to be compared.
+        held = tensor.tobytes() if tensor.nbytes < _LARGE else tensor.numpy().ctypes.data
+        key = (tensor.dtype, tuple(tensor.shape), held)
         if key in first:
             ir.convenience.replace_all_uses_with(value, first[key])
             del graph.initializers[value.name]

@@ -33,7 +33,7 @@ def check(graph: bytes, weights: bytes | None, expected: np.ndarray, dense: np.n
         ExportError: it is above `TOLERANCE`, or one of them is not a number.
         UsageError: no rows, which would prove nothing.
     """
-    feeds = {"dense": dense.astype(np.float32, copy=False), "ids": ids.astype(np.int64, copy=False)}
+    feeds: Mapping[str, np.ndarray] = {"dense": np.asarray(dense, np.float32), "ids": np.asarray(ids, np.int64)}
     return compare(run_onnx(graph, weights, feeds), expected, "the ONNX graph")
 
 
@@ -50,8 +50,8 @@ def compare(got: np.ndarray, expected: np.ndarray, what: str) -> float:
     if not largest <= TOLERANCE:
         row = int(np.unravel_index(worst, apart.shape)[0])
         raise ExportError(
-            f"{what} says {got.flat[worst]:.7g} of row {row} where PyTorch says {expected.flat[worst]:.7g}: they differ "
-            f"by {largest:.2g}, and may by {TOLERANCE:g}; nothing was written"
+            f"{what} says {got.flat[worst]:.7g} of row {row} where PyTorch says {expected.flat[worst]:.7g}, which is "
+            f"{largest:.2g} apart and may be {TOLERANCE:g}; nothing was written"
         )
     return largest
 

@@ -3,7 +3,7 @@
 Within `plain(model, dialect)` a model's forward meets no custom op. Every scheme comes through here, for it is told by
 layouts, and by a `Recovery` in PyTorch around the lookup. `pocketrec.ops.reference` says what must come out.
 
-Letters: B samples, K terms of a sum or ids of a bag, P pieces (one a feature, unless a row has several side by side),
+Letters: B samples, K terms of a sum, P pieces (one a feature, unless a row has several side by side),
 C chunks of all pieces, Z slots of a block: the most that all chunks can be read in.
 """
 
@@ -13,18 +13,23 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
 from pocketrec import hashing, ops
-from pocketrec.embedding import SharedTables
+from pocketrec.embedding import EmbeddingBag, EmbeddingBagCollection, SharedTables
 from pocketrec.embedding.parts import Part
+from pocketrec.errors import UsageError
+from pocketrec.export.bags import PaddedBags, pooled
+from pocketrec.export.coded import combiner
 from pocketrec.export.dialects import Dialect, Hash
-from pocketrec.ops import FeatureLayout, Mode, Rule, Sign
+from pocketrec.ops import FeatureLayout, Rule, Sign
 from pocketrec.ops.layout import SCALE_BLOCK
 from pocketrec.sharing.networks import BUCKETS, Networks
+from pocketrec.sharing.transform_coding import Coded
 
 
 @dataclass(frozen=True)
@@ -106,12 +111,12 @@ class Lookup:
     def __call__(
         self, memory: Memory, ids: Tensor, weights: Tensor | None, rows: Sequence[FeatureLayout], may_pad: bool
     ) -> Tensor:
-        """ids (B, P), or (B, P, K) with K pooled -> (B, sum of the pieces' dims), float32; weights like the ids.
+        """ids (B, P), or (B, P, K) with K summed up -> (B, sum of the pieces' dims), float32; weights like the ids.
 
         `may_pad` says whether ids may be padding, which layouts cannot: those of terms always allow it.
         """
-        pooled = ids.dim() == 3
-        if pooled:
+        summed = ids.dim() == 3
+        if summed:
             ids = ids.transpose(1, 2)
             weights = None if weights is None else weights.transpose(1, 2)
         padded = may_pad and any(row.padding >= 0 for row in rows)
@@ -125,9 +130,9 @@ class Lookup:
             values = values * signs
         if weights is not None:
             values = values * _by_column(weights, blocks)
-        if not pooled:
-            return values if kept is None else torch.where(_by_column(kept, blocks), values, 0.0)
-        return pool(values, None if kept is None else _by_column(kept, blocks), [row.mode for row in rows], blocks)
+        if kept is not None:
+            values = torch.where(_by_column(kept, blocks), values, 0.0)
+        return values.sum(1) if summed else values
 
     def _chunks(self, ids: Tensor, blocks: Blocks) -> tuple[Tensor, Tensor | None]:
         """(..., P) -> the first block of each chunk (..., C); what each column is multiplied by, if anything."""
@@ -237,27 +242,6 @@ class Lookup:
         return ((steps ^ 8) - 8).float()
 
 
-def pool(values: Tensor, kept: Tensor | None, modes: Sequence[int], blocks: Blocks) -> Tensor:
-    """(B, K, width) -> (B, width), column by column as `modes` of the pieces say; `kept` (B, K, width) counts."""
-    counted = values if kept is None else torch.where(kept, values, 0.0)
-    total = counted.sum(1)
-    of_column = [modes[p] for p in blocks.piece_of_column]
-    if Mode.MEAN in modes:
-        counts = torch.full_like(total[:1], values.shape[1]) if kept is None else kept.sum(1).clamp(min=1).float()
-        total = _picked(of_column, Mode.MEAN, total / counts, total)
-    if Mode.MAX in modes:
-        most = (values if kept is None else torch.where(kept, values, -torch.inf)).amax(1)
-        most = most if kept is None else torch.where(kept.any(1), most, 0.0)
-        total = _picked(of_column, Mode.MAX, most, total)
-    return total
-
-
-def _picked(of_column: Sequence[int], mode: Mode, those: Tensor, others: Tensor) -> Tensor:
-    if all(own == mode for own in of_column):
-        return those
-    return torch.where(torch.tensor([own == mode for own in of_column]), those, others)
-
-
 def _inner(starts: Tensor, counts: Sequence[int], less: int) -> Tensor:
     """First blocks of chunks (..., C) -> all blocks, `less` so much: (..., C, n) where all chunks have n, else flat."""
     if len(set(counts)) > 1:
@@ -336,9 +320,36 @@ def plain(dialect: Dialect) -> Iterator[None]:
         hashed = own.scale(own.mix64(of_rows + torch.tensor(_chunk_steps(range(self.num_hashes)))), BUCKETS)
         return ((2 * hashed + 1).float() / BUCKETS - 1).to(dtype)
 
+    lookup = SharedTables.lookup
+
+    def of_ids(self: SharedTables, indices: Tensor, offsets: Tensor | None = None, weights: Any = None) -> Tensor:
+        if offsets is not None:
+            raise UsageError(
+                "model: has bags with offsets, which a graph could only loop over: call it with PaddedBags, or an "
+                "EmbeddingBag with 2-D ids"
+            )
+        return lookup(self, indices, None, weights)
+
+    forward = EmbeddingBagCollection.forward
+
+    def of_collection(self: EmbeddingBagCollection, ids: Any) -> Any:
+        return self._by_feature(pooled(self, ids)) if isinstance(ids, PaddedBags) else forward(self, ids)
+
+    of_bags = EmbeddingBag.forward
+
+    def of_bag(self: EmbeddingBag, input: Tensor, offsets: Any = None, per_sample_weights: Any = None) -> Tensor:
+        if input.dim() != 2 or offsets is not None:
+            return of_bags(self, input, offsets, per_sample_weights)
+        weights = None if per_sample_weights is None else per_sample_weights[:, None]
+        return pooled(self, PaddedBags(input[:, None], torch.ones_like(input, dtype=torch.bool)[:, None], weights))
+
     with ExitStack() as stack:
         for owner, name, replacement in (
+            (EmbeddingBagCollection, "forward", of_collection),
+            (EmbeddingBag, "forward", of_bag),
+            (SharedTables, "lookup", of_ids),
             (SharedTables, "_read", read),
+            (Coded, "combine", combiner(dialect)),
             (Networks, "_encode", encode),
             (ops, "checked_ids", lambda ids, *_: ids),
             (hashing, "mix64", own.mix64),
