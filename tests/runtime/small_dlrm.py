@@ -12,8 +12,9 @@ import torch
 from onnx import TensorProto, helper
 
 from pocketrec import EmbeddingBagCollection, Robe, Table, quantize_
-from pocketrec.artifact import write_artifact
+from pocketrec.artifact import offsets_of, write_artifact
 from pocketrec.data.ids import UNSEEN_ID, FilteredIds, RankedVocabulary, RawIds, Vocabulary
+from pocketrec.export.graph import place
 from pocketrec.models import DLRM
 from pocketrec.sharing import SCHEMES
 
@@ -64,14 +65,17 @@ def rows(n, seed=0):
     random = np.random.default_rng(seed)
     dense = np.where(random.random((n, 3)) < 0.2, np.nan, random.integers(-3, 500, (n, 3))).astype(np.float32)
     raw = random.integers(0, 1 << 62, (n, 4)) >> random.integers(0, 61, (n, 4))
-    for place, kept in enumerate(kept_ids()):
+    for column, kept in enumerate(kept_ids()):
         if len(kept):
-            raw[:, place] = np.where(random.random(n) < 0.5, random.choice(kept, n), raw[:, place])
+            raw[:, column] = np.where(random.random(n) < 0.5, random.choice(kept, n), raw[:, column])
     return dense, raw
 
 
-def write(path, model, ids, *, examples=(), tensors=None, told=None):
-    """Write the artifact; `told` replaces parts of its recipe, `tensors` some of its tensors (None: left out)."""
+def write(path, model, ids, *, examples=(), tensors=None, told=None, exported=None):
+    """Write the artifact; `told` replaces parts of its recipe, `tensors` some of its tensors (None: left out).
+
+    `exported`: a `pocketrec.export.graph.Graph` to use instead of the stand-in.
+    """
     owner = model.embeddings
     scheme = next(word for word, cls in SCHEMES.items() if isinstance(owner.sharing, cls))
     weights = {name: np.ascontiguousarray(t.detach().numpy()) for name, t in model.state_dict().items()}
@@ -103,7 +107,11 @@ def write(path, model, ids, *, examples=(), tensors=None, told=None):
         "made_by": {},
     }
     kept = {name: array for name, array in weights.items() if array is not None and array.dtype != bool}
-    write_artifact(path, recipe | (told or {}), kept, stand_in())
+    graph = stand_in()
+    if exported is not None:
+        kept = exported.tensors
+        graph = place(exported.proto, offsets_of(kept))
+    write_artifact(path, recipe | (told or {}), kept, graph)
     return Path(path)
 
 
