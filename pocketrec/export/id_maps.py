@@ -49,9 +49,8 @@ class Filter(nn.Module):
         second = self.hash.mix64(first) | 1
         hashed = first[..., None] + second[..., None] * torch.arange(self.probes)
         scaled = self.dialect.shift_right(hashed, 32) * self.places  # a place is the upper half
-        wanted = torch.tensor([1 << bit for bit in range(8)], dtype=torch.uint8)
-        bit = self.dialect.take(wanted, self.dialect.shift_right(scaled, 32) & 7)
-        held = self.dialect.take(self.bits, self.dialect.shift_right(scaled, 35)) & bit
+        byte = self.dialect.take(self.bits, self.dialect.shift_right(scaled, 35))
+        held = self.dialect.bit(byte, self.dialect.shift_right(scaled, 32))
         return torch.where(held.amin(-1).bool(), ids, UNSEEN_ID)
 
 
