@@ -10,6 +10,7 @@ PyTorch's ONNX exporter, and tidied: weights keep their names in the `state_dict
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,8 +61,12 @@ def build_graph(model: nn.Module, ids: Ids, columns: Sequence[int], n_dense: int
 def graph_of(source: Source, model: nn.Module) -> Graph:
     """The graph of a module that holds `model` as it is served."""
     program = traced(source, Onnx())
+    # It tells, on stderr, that torchvision is not there, which nothing here needs.
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own making
+        logger.setLevel(logging.ERROR)
         exported: Any = torch.onnx.export(
             program,
             dynamo=True,
@@ -71,6 +76,7 @@ def graph_of(source: Source, model: nn.Module) -> Graph:
             verbose=False,
             optimize=True,
         )
+    logger.setLevel(level)
     return Graph(*tidy(exported.model, model, PREFIX))
 
 

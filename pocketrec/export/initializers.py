@@ -26,8 +26,8 @@ def tidy(model: Any, source: nn.Module, prefix: str) -> tuple[Any, dict[str, np.
     import onnx_ir as ir
 
     graph = model.graph
-    _merge_equal(graph)
     stored = source.state_dict()
+    _merge_equal(graph, {prefix + name for name in stored})
     _name_folded(graph, stored, prefix)
     _store_as(graph, stored, prefix)
     tensors: dict[str, np.ndarray] = {}
@@ -35,7 +35,8 @@ def tidy(model: Any, source: nn.Module, prefix: str) -> tuple[Any, dict[str, np.
         name = value.name.removeprefix(prefix)
         array = value.const_value.numpy()
         if "." in name or name in stored:
-            tensors[name] = array.reshape(stored[name].shape) if name in stored else array
+            own = stored.get(name)
+            tensors[name] = array if own is None or own.numel() != array.size else array.reshape(own.shape)
         else:
             name = "graph." + re.sub(r"[^A-Za-z0-9_.-]", "_", name)
         _rename(graph, value, name)
@@ -59,11 +60,11 @@ def _rename(graph: Any, value: Any, name: str) -> None:
 
 def _name_folded(graph: Any, stored: dict[str, Tensor], prefix: str) -> None:
     """Weights that the exporter has reshaped ahead of time, and named anew: the same bytes get their name back."""
-    names = {
-        _bytes_traced(tensor): prefix + name for name, tensor in stored.items() if tensor.nbytes > EXTERNAL_BYTES // 2
-    }
+    # Large ones it leaves alone.
+    small = {n: t for n, t in stored.items() if EXTERNAL_BYTES // 2 < t.nbytes < _LARGE}
+    names = {_bytes_traced(tensor): prefix + name for name, tensor in small.items()}
     for value in list(graph.initializers.values()):
-        if value.const_value.nbytes > EXTERNAL_BYTES and value.name.removeprefix(prefix) not in stored:
+        if EXTERNAL_BYTES < value.const_value.nbytes < 2 * _LARGE and value.name.removeprefix(prefix) not in stored:
             name = names.get(value.const_value.tobytes())
             if name is not None and name not in graph.initializers:
                 _rename(graph, value, name)
@@ -76,15 +77,18 @@ def _bytes_traced(tensor: Tensor) -> bytes:
     return data
 
 
-def _merge_equal(graph: Any) -> None:
-    """One initialiser for several of the same type, shape and bytes: tied weights, repeated constants."""
+def _merge_equal(graph: Any, weights: set[str]) -> None:
+    """One initialiser for several of the same type, shape and bytes: tied weights, repeated constants.
+
+    Weights that just happen to be equal, and large constants, stay apart: they are one where they lie in one place.
+    """
     import onnx_ir as ir
 
     first: dict[Any, Any] = {}
     for value in list(graph.initializers.values()):
         tensor = value.const_value
-        # Large ones are equal where they are the same bytes in memory: they are not copied to be compared.
-        held = tensor.tobytes() if tensor.nbytes < _LARGE else tensor.numpy().ctypes.data
+        by_place = value.name in weights or tensor.nbytes >= _LARGE
+        held = tensor.numpy().ctypes.data if by_place else tensor.tobytes()
         key = (tensor.dtype, tuple(tensor.shape), held)
         if key in first:
             ir.convenience.replace_all_uses_with(value, first[key])
