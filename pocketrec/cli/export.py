@@ -1,8 +1,8 @@
 """Export a trained run as one small file that needs no PyTorch: NAME.pocket, or an ONNX or PyTorch program.
 
-FILE.pocket holds the weights (safetensors), a graph from raw feature values to a probability (ONNX: the id map, the hash
-and the lookup are inside) and a recipe (JSON): what the model takes, how it was made, how good it is. `pocketrec serve`
-and `pocketrec score` read it, so does any language with a zip reader: docs/format.md says how.
+FILE.pocket holds the weights (safetensors), a graph from raw feature values to a probability (ONNX: id map, hash and
+lookup are inside) and a recipe (JSON): what the model takes, how it was made, how good it is. `pocketrec serve` and
+`pocketrec score` read it, and so does any language with a zip reader: docs/format.md says how.
 
 The memory may be stored in fewer bytes: --dtype int8 is a quarter of fp32. Validation AUC is measured before and after,
 and both are written into the file. Every export ends with a check: the graph scores real rows of the log, and what it
@@ -12,7 +12,6 @@ says lies within 1e-5 of what PyTorch says, or nothing is written.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from pocketrec.cli.show import number, pairs, ratio, size
@@ -23,7 +22,7 @@ EXAMPLE = """examples:
   pocketrec export runs/robe-1000x --out robe-int8.pocket --dtype int8
   pocketrec export runs/robe-1000x --out robe.onnx --format onnx
 """
-FORMATS = ("pocket", "onnx", "pt2")
+FORMATS = ("pocket", "onnx", "pt2", "aoti")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         default="pocket",
-        metavar="pocket|onnx|pt2",
-        help="pocket (default): the artifact, for pocketrec serve and score; onnx: the graph alone, its weights beside "
-        "it; pt2: a program for PyTorch's AOTInductor",
+        metavar="pocket|onnx|pt2|aoti",
+        help="pocket (default): the artifact, for pocketrec serve and score; onnx: one graph with its weights inside; "
+        "pt2: a program that PyTorch loads without pocketrec (torch.export); aoti: the same, compiled for processors "
+        "like this one (AOTInductor; takes a C++ compiler)",
     )
     parser.add_argument("--name", metavar="NAME", help="of the model, told by what serves it (default: that of FILE)")
 
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     from pocketrec.export.programs import export_program
 
     told = export_program(args.folder, log, args.out, args.format, args.dtype)
-    print(pairs(args.out, _program(told)))
+    print(pairs(args.out, [("file", size(told["bytes"])), ("checked", _checked(told["parity"]))]))
 
 
 def summary(told: dict[str, Any]) -> str:
@@ -104,8 +104,3 @@ def _quality(metrics: dict[str, Any]) -> list[tuple[str, str]]:
 def _checked(parity: dict[str, Any]) -> str:
     apart = f"at most {parity['largest_difference']:.1e} apart"
     return f"{number(parity['rows'])} {parity['split']} rows, graph and PyTorch {apart}"
-
-
-def _program(told: dict[str, Any]) -> list[tuple[str, str]]:
-    files = [(Path(name).name, size(count)) for name, count in told["files"].items()]
-    return [*files, ("checked", _checked(told["parity"]))]

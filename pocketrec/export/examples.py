@@ -18,6 +18,8 @@ from pocketrec.runs import TrainedRun
 ROWS = 2048
 """Rows that an export is checked on."""
 EXAMPLES = 8
+_LARGEST = float(np.log(np.finfo(np.float32).max)) * (1 - 1e-6)
+"""Of log(1 + x): a log may hold larger numbers than float32, which no artifact is asked about."""
 _SPLITS = ("validation", "test", "train")
 
 
@@ -46,6 +48,8 @@ def score_rows(run: TrainedRun, log: ClickLog, n: int = ROWS) -> Rows:
     columns = run.shape.columns(log.manifest)
     transformed, ids, _ = next(iter(log.batches(split, run.ids, n, features=columns)))
     _, raw_ids, _ = next(iter(log.batches(split, log.raw_ids(), n, features=columns)))
+    taken = (transformed <= _LARGEST).all(dim=1)
+    transformed, ids, raw_ids = transformed[taken], ids[taken], raw_ids[taken]
     model = run.model.cpu().eval()
     with torch.no_grad():
         probabilities = torch.sigmoid(model(transformed, ids).reshape(-1).float())

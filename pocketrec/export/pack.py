@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pocketrec.errors import DataError, UsageError
 from pocketrec.export import parity
 from pocketrec.export.about import about, sizes_written
 from pocketrec.export.examples import examples_of, score_rows
-from pocketrec.export.graph import build_graph, place
+from pocketrec.export.graph import build_graph, place, served_copy
 from pocketrec.export.quantise import dtype_of, in_dtype
 from pocketrec.runs import TrainedRun, evaluate_run, open_run, read_config
 
@@ -74,12 +74,13 @@ def export_run(
     dtype = dtype_of(run, dtype)
     served = in_dtype(run, dtype)
     recipe = about(served, log, name, dtype)
-    rows = score_rows(served, log)
+    exact = replace(served, model=served_copy(served.model))
+    rows = score_rows(exact, log)
     built = build_graph(served.model, served.ids, served.shape.columns(log.manifest), len(served.shape.dense))
     graph = place(built.proto, offsets_of(built.tensors))
     difference = parity.check(graph, b"".join(pieces(built.tensors)), rows.probabilities, rows.dense, rows.ids)
     recipe["sizes"] |= sizes_written(built.tensors, graph)
-    recipe["metrics"] = measure(run, served, log) | {
+    recipe["metrics"] = measure(run, exact, log, dtype) | {
         "parity": {"rows": len(rows.ids), "split": rows.split, "largest_difference": difference}
     }
     recipe["examples"] = examples_of(rows, served, log.manifest)
@@ -98,28 +99,30 @@ def _checked_name(name: str) -> str:
         ) from None
 
 
-def measure(run: TrainedRun, served: TrainedRun, log: ClickLog) -> dict[str, Any]:
-    """Quality as served, on the splits that the log has; on the validation split beside the run as it was trained."""
+def measure(run: TrainedRun, served: TrainedRun, log: ClickLog, dtype: str) -> dict[str, Any]:
+    """Quality as served in `dtype`, on the splits that the log has; for the validation split also as it was trained."""
     told: dict[str, Any] = {}
     for split in ("validation", "test"):
         if log.manifest.rows[split]:
-            metrics = asdict(evaluate_run(served, log, split, "cpu"))
-            told[split] = {name: _number(metrics[name]) for name in _TOLD}
+            told[split] = _measured(served, log, split)
     if "validation" in told:
-        before = evaluate_run(run, log, "validation", "cpu")
+        same = dtype == run.config.precision == "float32"
+        before = told["validation"] if same else _measured(run, log, "validation")
         told["validation"] |= {
             "trained_in": run.config.precision,
-            "auc_as_trained": _number(before.auc),
-            "auc_float32": _number(before.auc) if run.config.precision == "float32" else None,
-            "auc_change": _difference(told["validation"]["auc"], before.auc),
-            "log_loss_change": _difference(told["validation"]["log_loss"], before.log_loss),
+            "auc_as_trained": before["auc"],
+            "auc_float32": before["auc"] if run.config.precision == "float32" else None,
+            "auc_change": _difference(told["validation"]["auc"], before["auc"]),
+            "log_loss_change": _difference(told["validation"]["log_loss"], before["log_loss"]),
         }
     return told
 
 
-def _number(value: float) -> float | int | None:
-    return value if math.isfinite(value) else None
+def _measured(run: TrainedRun, log: ClickLog, split: str) -> dict[str, float | int | None]:
+    """What a split of one class cannot give is None."""
+    metrics = asdict(evaluate_run(run, log, split, "cpu"))
+    return {name: metrics[name] if math.isfinite(metrics[name]) else None for name in _TOLD}
 
 
-def _difference(after: float | None, before: float) -> float | None:
-    return None if after is None or not math.isfinite(before) else after - before
+def _difference(after: float | None, before: float | None) -> float | None:
+    return None if after is None or before is None else after - before

@@ -19,7 +19,7 @@ import pytest
 from pocketrec.artifact import read_artifact
 from pocketrec.cli import main
 from pocketrec.data import open_log, prepare, synthesize
-from pocketrec.export import Graph, pack
+from pocketrec.export import Graph, pack, parity
 from pocketrec.runs import evaluate_run, open_run
 
 QUICK = ["--batch-size", "256", "--epochs", "1", "--threads", "1"]
@@ -169,6 +169,21 @@ def test_text_integers_fractions_and_a_vocabulary(shop, tmp_path):
     words = {raw_id("text", f"wörd {n}"): f"wörd {n}" for n in range(40)}
     spoken = [row | {"word": words[row["word"]["id"]] if row["word"] else ""} for row in rows]
     np.testing.assert_array_equal(score(out, spoken, tmp_path / "b"), got)
+
+
+def test_the_graph_alone(trained, exported, tmp_path, capsys):
+    """One .onnx file with its weights inside, for those who bring their own runtime."""
+    out = tmp_path / "clicks.onnx"
+    assert main(["export", str(trained), "--out", str(out), "--format", "onnx", "--dtype", "int8"]) == 0
+    assert "graph and PyTorch at most" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [out]
+    model, graph = onnx.load(out), onnx.load_from_string(read_artifact(exported).graph)
+    assert [node.op_type for node in model.graph.node] == [node.op_type for node in graph.graph.node]
+    feeds = {"dense": np.zeros((3, 13), np.float32), "ids": np.arange(78).reshape(3, 26)}
+    (got,) = onnxruntime.InferenceSession(out).run(None, feeds)
+    weights = read_artifact(exported).weights
+    expected = parity.run_onnx(read_artifact(exported).graph, bytes(weights), feeds)
+    np.testing.assert_array_equal(got, expected)
 
 
 # What cannot be exported, and why.
