@@ -127,7 +127,7 @@ def test_iterations_to_a_target_count_every_seed():
 
     curve = Curve((10, 20, 30), (0.6, 0.7, 0.65))
     assert [curve.first_reaching(level) for level in (0.5, 0.65, 0.7, 0.71)] == [10, 20, 20, None]
-    for each, steps in (((10, 30, None), 30), ((10, None, None), None), ((40, 20), 20), ((), None)):
+    for each, steps in (((10, 30, None), 30), ((10, None, None), None), ((40, 20), 40), ((20, None), None), ((), None)):
         reached = Reached(target("0.7"), 0.7, dict(enumerate(each)))
         assert (reached.steps, reached.seeds) == (steps, sum(step is not None for step in each))
     assert target("full-0.001").level(0.8) == pytest.approx(0.799)

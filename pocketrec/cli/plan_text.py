@@ -97,12 +97,18 @@ def _chunks(plan: Plan) -> str:
             f"Z = {c.chunk_size}",
             number(c.hashes),
             f"{c.lines:.3g}",
-            f"{100 * c.variance:.3g} %",
-            f"{100 * c.twins:.2g} %",
+            _percent(c.variance),
+            _percent(c.twins),
         )
         for c in plan.chunks
     ]
     return table(("chunks of a row", "hashes", "cache lines", "variance of a row", "ids with a twin"), rows)
+
+
+def _percent(part: float) -> str:
+    if part and part < 1e-4:
+        return "< 0.01 %"
+    return f"{100 * part:.0f} %" if part >= 0.995 else f"{100 * part:.2g} %"
 
 
 def _time(plan: Plan) -> Iterator[tuple[str, str]]:

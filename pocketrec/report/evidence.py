@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,14 @@ def labels(cells: Iterable[Cell]) -> str:
         by_scheme.setdefault(cell.scheme, []).append(times(cell.compression))
     at = {scheme: "" if scheme == FULL.scheme else f" at {listed(found)}" for scheme, found in by_scheme.items()}
     return ", ".join(f"{name_of(scheme)}{where}" for scheme, where in at.items())
+
+
+def inflation_bounds(own: Reached, full: Reached) -> tuple[float, float]:
+    """The least and the greatest inflation of any seed that the evaluations allow, which lie some steps apart."""
+    pairs = [seed for seed in own.each if own.each[seed] and full.each.get(seed)]
+    least = [own.before.get(seed, 0) / (full.each[seed] or math.inf) for seed in pairs]
+    most = [(own.each[seed] or 0) / full.before[seed] if full.before.get(seed) else math.inf for seed in pairs]
+    return min(least, default=0.0), max(most, default=math.inf)
 
 
 def inflation_by_seed(own: Reached, full: Reached) -> Sequence[float]:

@@ -19,6 +19,10 @@ class Curve:
         """Optimiser steps done at the first evaluation of at least that AUC; None when none is."""
         return next((step for step, auc in zip(self.steps, self.auc, strict=True) if auc >= level), None)
 
+    def before(self, step: int) -> int:
+        """Optimiser steps done at the evaluation before that one; 0 before the first."""
+        return max((at for at in self.steps if at < step), default=0)
+
     def best_by(self, step: float) -> float | None:
         """The best AUC of the evaluations up to that step; None before the first."""
         return max((auc for at, auc in zip(self.steps, self.auc, strict=True) if at <= step), default=None)

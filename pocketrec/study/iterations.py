@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pocketrec.study.curves import Curve
 from pocketrec.study.rows import Row
@@ -21,6 +21,8 @@ class Reached:
     """The validation AUC to reach."""
     each: Mapping[int, int | None]
     """Seed -> optimiser steps at the first evaluation that reaches it; None where none does."""
+    before: Mapping[int, int] = field(default_factory=dict)
+    """Seed -> steps at the evaluation before: the target was reached somewhere after it."""
     at_once: bool = False
     """Whether a seed reaches it at its first evaluation: nobody knows how long before."""
     inflation: float | None = None
@@ -36,18 +38,19 @@ class Reached:
 
     @property
     def steps(self) -> float | None:
-        """The (lower) median over all seeds, those that do not get there counted as never; None where it is never."""
+        """The (upper) median over all seeds, those that do not get there counted as never; None where it is never."""
         each = [math.inf if steps is None else steps for steps in self.each.values()]
-        median = statistics.median_low(each) if each else math.inf
+        median = statistics.median_high(each) if each else math.inf
         return median if math.isfinite(median) else None
 
 
 def iterations_to(target: Target, level: float, finals: Sequence[Row], curves: Mapping[str, Curve]) -> Reached:
     """Of a cell with these finals; `curves` by the `run` of a row."""
-    found = {int(row["seed"]): curves.get(row["run"]) for row in finals}
-    each = {seed: None if curve is None else curve.first_reaching(level) for seed, curve in found.items()}
-    at_once = any(curve is not None and each[seed] == curve.steps[0] for seed, curve in found.items())
-    return Reached(target, level, each, at_once)
+    found = {int(row["seed"]): curves.get(row["run"]) or Curve((), ()) for row in finals}
+    each = {seed: curve.first_reaching(level) for seed, curve in found.items()}
+    at_once = any(each[seed] == curve.steps[0] for seed, curve in found.items() if curve.steps)
+    before = {seed: found[seed].before(steps) for seed, steps in each.items() if steps is not None}
+    return Reached(target, level, each, before, at_once)
 
 
 def beside_full(own: Reached, full: Reached, step_ratio: float | None) -> Reached:

@@ -75,26 +75,30 @@ def batch_size(settings: Settings, log: ClickLog) -> int:
 
 
 def step_task(settings: Settings, log: ClickLog) -> Task:
-    """A step as `train` makes it, forward, backward and update, on one of a few batches that are in memory."""
+    """A step as `train` makes it, forward, backward and update, on one of a few batches that lie on its device."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
 
     from pocketrec.runs.build import Shape, build_ids, build_model, completed
     from pocketrec.runs.flags import config_from
     from pocketrec.training.batches import forward, split_batch
+    from pocketrec.training.device import usable_device
     from pocketrec.training.optimizers import Optimizers
 
     config = completed(config_from(settings), log.manifest)
     shape, ids = Shape.of(log.manifest, config), build_ids(log, config)
     columns = shape.columns(log.manifest)
-    model = build_model(shape, [ids.num_embeddings[i] for i in columns], config).train()
+    device = usable_device(config.training.device)
+    model = build_model(shape, [ids.num_embeddings[i] for i in columns], config).train().to(device)
     optimizers = Optimizers(model, config.training)
     batches = log.batches("train", ids, batch_size(settings, log), features=columns, shuffle=True)
-    pool = [split_batch(batch, torch.device("cpu")) for batch in islice(batches, POOL)]
+    pool = [split_batch(batch, device) for batch in islice(batches, POOL)]
 
     def step(round_number: int) -> None:
         inputs, labels = pool[round_number % len(pool)]
         binary_cross_entropy_with_logits(forward(model, inputs, labels), labels).backward()
         optimizers.step(1.0)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # a step is done when the card has done it
 
     return step

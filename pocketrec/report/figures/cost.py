@@ -81,7 +81,7 @@ def _line(cells: Sequence[Summary], full: Summary | None, text: str, total: bool
         if factor is not None and own.inflation:
             each = [*inflation_by_seed(own, reached), own.inflation]
             points.append(Point(s.cell.compression, own.inflation * factor, min(each) * factor, max(each) * factor))
-        elif factor is not None:
+        elif own.steps is None and factor is not None:
             never.append(s.cell.compression)
     return Line(points, never)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
-from pocketrec.report.evidence import Evidence, inflation_by_seed
+from pocketrec.report.evidence import Evidence, inflation_bounds, inflation_by_seed
 from pocketrec.report.words import count, signed, size, times
 from pocketrec.study import Interval, Reached, Summary, Target
 
@@ -132,12 +132,12 @@ def _step(s: Summary) -> str:
 
 
 class Scales(Enum):
-    """Which way the scales tip at a target, by every seed that tells."""
+    """Which way the scales tip at a target, by every seed that tells and whatever lies between two evaluations."""
 
     SOONER = "sooner"
     LATER = "later"
     LEVEL = "level"
-    """Seeds disagree, or all lie within `SAME` of 1."""
+    """Within `SAME` of 1, or on either side of it, as far as seeds and evaluations tell."""
     UNREACHED = "unreached"
     UNKNOWN = "unknown"
     """Step time was not measured, or full tables did not get there."""
@@ -152,8 +152,7 @@ def scales(evidence: Evidence, s: Summary, target: Target) -> Scales:
         return Scales.UNREACHED
     if own.total_time_ratio is None or s.step_ratio is None:
         return Scales.UNKNOWN
-    each = [x * s.step_ratio for x in inflation_by_seed(own, evidence.full.iterations[target.text])]
-    low, high = min([*each, own.total_time_ratio]), max([*each, own.total_time_ratio])
-    if high < 1 - SAME:
+    low, high = inflation_bounds(own, evidence.full.iterations[target.text])
+    if high * s.step_ratio < 1 - SAME:
         return Scales.SOONER
-    return Scales.LATER if low > 1 + SAME else Scales.LEVEL
+    return Scales.LATER if low * s.step_ratio > 1 + SAME else Scales.LEVEL
