@@ -152,6 +152,15 @@ def test_rows_of_a_gpu_have_a_section(tmp_path):
         assert text in section
 
 
+def test_what_was_there_at_once_is_not_drawn_as_never(tmp_path):
+    """Full tables at a target by their first evaluation: nobody knows how many times the iterations others took."""
+    write_study(tmp_path / "s", toml={"targets": ["full-0.001", "0.60"]})
+    assert main(["report", str(tmp_path / "s")]) == 0
+    told = (tmp_path / "s" / "report.html").read_text()
+    assert "To 0.001 below the full tables' AUC" in told or "To 0.001 below the full tables&#39; AUC" in told
+    assert "To a validation AUC of 0.6:" not in told
+
+
 def test_a_file_without_rows_of_a_gpu_is_refused(tmp_path, capsys):
     write_study(tmp_path / "s", (FULL, ROBE))
     other = gpu_rows(tmp_path / "cpu.csv", "lookup")

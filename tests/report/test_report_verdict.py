@@ -92,6 +92,15 @@ def test_the_scales_tip_only_if_every_seed_says_so(tmp_path):
     assert scales(evidence, evidence.measured[0], evidence.study.targets[0]) is Scales.LEVEL
 
 
+def test_one_evaluation_later_is_not_later(tmp_path):
+    """Targets are reached somewhere between two evaluations: a step of that grid is no finding."""
+    cell = replace(FULL, scheme="robe", compression=10, pace=84)
+    evidence = Evidence(read_study(write_study(tmp_path, (FULL, cell))))
+    (reached,) = evidence.measured[0].iterations.values()
+    assert reached.total_time_ratio > 1.05
+    assert scales(evidence, evidence.measured[0], evidence.study.targets[0]) is Scales.LEVEL
+
+
 def test_without_step_times_nothing_is_said_about_time(tmp_path):
     told = told_of(tmp_path, ROBE, timing=False, toml={"targets": ["full-0.01"]})
     assert "which trains sooner is not known, since step time was not measured" in told.headline[-1]
