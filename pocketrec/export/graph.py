@@ -61,12 +61,9 @@ def build_graph(model: nn.Module, ids: Ids, columns: Sequence[int], n_dense: int
 def graph_of(source: Source, model: nn.Module) -> Graph:
     """The graph of a module that holds `model` as it is served."""
     program = traced(source, Onnx())
-    # It tells, on stderr, that torchvision is not there, which nothing here needs.
-    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = logger.level
+    logging.getLogger("torch.onnx._internal.exporter._registration").addFilter(_matters)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own making
-        logger.setLevel(logging.ERROR)
         exported: Any = torch.onnx.export(
             program,
             dynamo=True,
@@ -76,8 +73,12 @@ def graph_of(source: Source, model: nn.Module) -> Graph:
             verbose=False,
             optimize=True,
         )
-    logger.setLevel(level)
     return Graph(*tidy(exported.model, model, PREFIX))
+
+
+def _matters(record: logging.LogRecord) -> bool:
+    """Not that torchvision is not there, which the exporter tells on stderr and nothing here needs."""
+    return "torchvision" not in record.getMessage()
 
 
 def place(proto: onnx.ModelProto, offsets: Mapping[str, tuple[int, int]]) -> bytes:
