@@ -56,8 +56,7 @@ class Connection(asyncio.Protocol):
             self.done(self, int(self.buffer[9:12]), time.perf_counter() - self.sent_at)
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self.sent_at:
-            self.done(self, 0, 0.0)
+        self.done(self, 0, 0.0)
 
 
 class Load:
@@ -113,6 +112,9 @@ class Load:
         connection.ask(self.requests[0] if len(self.requests) == 1 else self.random.choice(self.requests))
 
     def _done(self, connection: Connection, status: int, seconds: float) -> None:
+        if not connection.sent_at:
+            self.idle.remove(connection)  # the server closed it, idle for long
+            return
         self.in_flight -= 1
         self.statuses[status] = self.statuses.get(status, 0) + 1
         self.latencies.append(seconds)

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 
 from pocketrec.serving import binary, metrics as metrics_module
 from pocketrec.serving.artifact_files import artifact_file
 from pocketrec.serving.body import Bodies
+from pocketrec.serving.docs_page import POLICY as DOCS_POLICY, docs_page
 from pocketrec.serving.front import Front
 from pocketrec.serving.metrics import Metrics
 from pocketrec.serving.openapi import describe
@@ -39,6 +40,7 @@ ROUTES = frozenset(
         "/model",
         "/reload",
         "/openapi.json",
+        "/docs",
         "/artifact/recipe.json",
         "/artifact/model.onnx",
         "/artifact/model.safetensors",
@@ -67,7 +69,9 @@ def create_app(artifact_path: str | os.PathLike[str], settings: Settings | None 
             watcher.cancel()
         pool.shutdown(wait=False, cancel_futures=True)
 
-    app = FastAPI(title="pocketrec", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="pocketrec", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
     app.state.holder = holder
     app.add_middleware(Front, metrics=metrics, token=settings.token, routes=ROUTES)
     app.add_exception_handler(HTTPException, _http_error)
@@ -146,12 +150,18 @@ def _add_about(app: FastAPI, holder: Holder, metrics: Metrics, settings: Setting
         if settings.token is None:
             raise Refusal(403, "a server without a token reloads when its file is replaced, or on SIGHUP")
         if not await holder.reload():
-            raise Refusal(409, f"the file is refused, the model before keeps answering: {holder.refused}")
+            why = (holder.refused or {}).get("message")
+            raise Refusal(409, f"the file is refused, the model before keeps answering: {why}")
         return json_response({"model": holder.current.name, "sha256": holder.current.sha256})
 
     @app.api_route("/openapi.json", methods=["GET", "HEAD"], include_in_schema=False)
     async def openapi() -> Response:
         return json_response(app.openapi())
+
+    @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        page = docs_page(app.openapi(), f"http://{request.headers.get('host', '127.0.0.1')}")
+        return HTMLResponse(page, headers={"content-security-policy": DOCS_POLICY})
 
 
 def _add_page(app: FastAPI, holder: Holder) -> None:
@@ -170,7 +180,7 @@ def _add_page(app: FastAPI, holder: Holder) -> None:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    messages = {404: f"there is no {request.url.path[:200]!r} here", 405: f"{request.method} is not answered here"}
+    messages = {404: f"there is no {request.scope['path'][:200]!r} here", 405: f"{request.method} is not answered here"}
     return Refusal(
         error.status_code, messages.get(error.status_code, str(error.detail)), headers=error.headers
     ).response()

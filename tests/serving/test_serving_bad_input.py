@@ -96,6 +96,8 @@ def test_a_wrong_body_is_told_where(server, body, status, field, row):
         ("GET", "/%00%ff", {}, 404),
         ("GET", "/artifact/model.onnx?v=0123", {}, 404),
         ("POST", "/nothing", {}, 404),
+        ("GET", "/nothing", {"host": "["}, 404),
+        ("GET", "/score/", {"host": "]:99999999"}, 404),
         ("GET", "/score", {}, 405),
         ("DELETE", "/model", {}, 405),
         ("POST", "/healthz", {}, 405),

@@ -73,7 +73,7 @@ def _integers(value: Any) -> Any:
 
 def test_every_route_is_described(app):
     described = {re.sub(r"\{.*", "", path) for path in app.openapi()["paths"]}
-    for route in ROUTES - {"/", "/openapi.json"}:
+    for route in ROUTES - {"/", "/openapi.json", "/docs"}:
         assert route in described or route.rpartition("/")[0] + "/" in described, route
 
 
@@ -106,6 +106,22 @@ def test_its_example_is_a_row_that_can_be_sent(asked, tmp_path):
     answer = asked(work, path=path)
     assert answer.status_code == 200
     assert len(answer.json()["scores"]) == 1
+
+
+def test_the_page_of_it(asked, tmp_path):
+    """Names of features are text there, whatever is in them; and it asks no other server for anything."""
+
+    async def work(client, app):
+        return await client.get("/docs")
+
+    path = write_model(tmp_path / "own.pocket", name="<script>x()<script>", examples=[ROW])
+    page = asked(work, path=path)
+    assert page.headers["content-type"].startswith("text/html")
+    assert "odd name[0].x" in page.text
+    assert "68fd1e64" in page.text
+    assert "<script" not in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert not re.findall(r"(?:src|href)=[^/]*//", page.text)
 
 
 def test_a_token_is_told(asked):

@@ -44,7 +44,9 @@ def refuses(server) -> bool:
 def test_a_client_that_never_ends_is_not_waited_for(artifact):
     """The body's own time limit ends it."""
     with served(artifact, "--timeout", "0.3") as server, connected(server) as stuck:
-        stuck.sendall(head(1000) + b"{")
+        stuck.sendall(head(1000, "expect: 100-continue"))
+        assert stuck.recv(100).startswith(b"HTTP/1.1 100"), "it waits for the body"
+        stuck.sendall(b"{")
         server.process.send_signal(signal.SIGTERM)
         assert answer(stuck)[0] == 408
         assert server.process.wait(timeout=20) == 0
