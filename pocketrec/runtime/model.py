@@ -18,14 +18,14 @@ from pocketrec.runtime.fields import Fields, RowError
 ENGINES = ("auto", "native", "onnx")
 TOLERANCE = 1e-5
 """By how much an engine may differ from what the export said of the recipe's examples."""
-SLICE = 1024
-"""Rows that are scored at once: what a model computes in between stays in the caches, and memory flat."""
 
 
 class Engine(Protocol):
     """What computes the probabilities."""
 
     name: str
+    slice_rows: int
+    """Rows that it takes at once: what is computed in between stays in the caches, and memory flat."""
 
     def run(self, dense: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """dense (B, n) float32 raw, NaN for blanks, and ids (B, F) int64 raw -> (B,) float32. Threads may share it."""
@@ -57,7 +57,8 @@ class Model:
         Raises UsageError for arrays of another shape, RowError for a value that no log holds.
         """
         dense, ids = self._checked(dense, ids)
-        slices = [slice(first, first + SLICE) for first in range(0, len(ids), SLICE)]
+        step = self._engine.slice_rows
+        slices = [slice(first, first + step) for first in range(0, len(ids), step)]
         if len(slices) == 1:
             return self._engine.run(dense, ids)
         scores = [self._engine.run(dense[rows], ids[rows]) for rows in slices]

@@ -15,6 +15,7 @@ class OnnxEngine:
     """A session over an artifact's graph."""
 
     name = "onnx"
+    slice_rows = 1024
 
     def __init__(self, artifact: Artifact, threads: int) -> None:
         """threads: for one run. Raises UsageError without onnxruntime, ArtifactError for a graph that it refuses."""
