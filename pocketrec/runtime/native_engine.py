@@ -1,8 +1,8 @@
 """DLRM without torch and without onnxruntime: the C++ lookup, and NumPy for the rest. B rows, F features, D width.
 
-For schemes that a layout alone tells (pocketrec/ops/layout.py). The layers are BLAS's, the weights the file's own bytes.
-`auto` takes this engine where it can be had. One thread of a 2-core x86-64, processor time at best, against ONNX Runtime
-(benchmarks/runtime.py): presets kaggle / terabyte
+For schemes that a layout alone tells (pocketrec/ops/layout.py). Layers are BLAS's, weights are the file's own bytes.
+`auto` takes this engine where it can be had. Measured against ONNX Runtime by benchmarks/runtime.py, on one thread of a
+2-core x86-64 with other work, hence in processor time, at best; presets kaggle / terabyte:
 
     a process until its first score   0.13 / 0.14 s, ONNX 0.15 / 0.19 s
     resident memory after it          39 / 55 MB,    ONNX 76 / 112 MB
