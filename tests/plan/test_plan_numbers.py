@@ -105,10 +105,11 @@ def test_the_rule_of_inflation_is_near_what_was_measured(study, compression):
     check_rule(compression, measured(study, compression), full)
 
 
+@pytest.mark.parametrize("log", ["book_crossing", "criteo_kaggle", "criteo_tb"])
 @pytest.mark.parametrize("compression", [10, 100, 1000, 10000])
-def test_the_rule_of_inflation_is_near_what_the_trade_off_study_measured(compression):
-    """There, runs had six epochs where they wanted them."""
-    with open(STUDIES / "tradeoff" / "book_crossing" / "results.csv", newline="") as file:
+def test_the_range_of_inflation_holds_what_the_trade_off_studies_measured(log, compression):
+    """On Book-Crossing runs had six epochs where they wanted them; on the twins the low end is the nearer one."""
+    with open(STUDIES / "tradeoff" / log / "results.csv", newline="") as file:
         finals = [row for row in csv.DictReader(file) if row["phase"] == "final"]
     full = [int(r["steps_to_best"]) for r in finals if r["scheme"] == "full"]
     own = [r for r in finals if r["scheme"] == "robe" and float(r["compression"]) == compression]
