@@ -24,8 +24,8 @@ What that is worth, and is not:
 Earlier rules, as steep as 1.1 a decade, were fitted to runs of three epochs alone, and fell short of those of six.
 
 **Where it fails.** On two logs it was not fitted to, synthetic twins of Criteo's (studies/tradeoff), models of every
-size overfit in their second epoch or soon after, as full tables do, and small memories were best far sooner: after 1, 1, 2
-and over 3 times the full tables' steps (Kaggle), and 1 at all four compressions (Terabyte, whose ranker alone has twice
+size overfit in their second epoch or soon after, as full tables do, and small memories were best far sooner: after 1, 1,
+2 and over 3 times the full tables' steps (Kaggle), and 1 at all four compressions (Terabyte, whose ranker alone has twice
 as many parameters as there were training rows). So the low end is 1 at any compression.
 """
 
@@ -45,8 +45,8 @@ MEASURED = (10.0, 100.0)
 BASIS = (
     "1 + 1.6 log10(compression / 10), from 1 to 1.5 times that. Near steps to the best AUC of ROBE on Book-Crossing "
     "(10x: 1, 100x: 2.2 to 3, beyond: more than 6), which was 0.004, 0.008, 0.03 and 0.09 short of full tables, and "
-    "the paper's 4.5 at 10,000x on Criteo-TB. Where models overfit in their second epoch whatever their size, as on synthetic twins of "
-    "Criteo's logs, it was 1 to 2 up to 1000x: expect the low end there. pocketrec study measures it"
+    "the paper's 4.5 at 10,000x on Criteo-TB. Where models overfit in their second epoch whatever their size, as on "
+    "synthetic twins of Criteo's logs, it was 1 to 2 up to 1000x: expect the low end there. pocketrec study measures it"
 )
 
 
