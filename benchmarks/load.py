@@ -15,6 +15,7 @@ import random
 import re
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,8 @@ class Connection(asyncio.Protocol):
             self.done(self, int(self.buffer[9:12]), time.perf_counter() - self.sent_at)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.done(self, 0, 0.0)
+        if self.sent_at:
+            self.done(self, 0, 0.0)
 
 
 class Load:
@@ -66,7 +68,7 @@ class Load:
         self.about = about
         self.requests = [_request(Path(path).read_bytes(), kind) for path, kind in about["bodies"]]
         self.random = random.Random(about.get("seed", 0))
-        self.idle: list[Connection] = []
+        self.idle: deque[Connection] = deque()  # the first waits longest: none is so idle that the server closes it
         self.latencies: list[float] = []
         self.statuses: dict[int, int] = {}
         self.until = 0.0
@@ -107,14 +109,11 @@ class Load:
                 self.statuses[-1] = self.statuses.get(-1, 0) + 1  # all connections are waiting
 
     def _send(self) -> None:
-        connection = self.idle.pop()
+        connection = self.idle.popleft()
         self.in_flight += 1
         connection.ask(self.requests[0] if len(self.requests) == 1 else self.random.choice(self.requests))
 
     def _done(self, connection: Connection, status: int, seconds: float) -> None:
-        if not connection.sent_at:
-            self.idle.remove(connection)  # the server closed it, idle for long
-            return
         self.in_flight -= 1
         self.statuses[status] = self.statuses.get(status, 0) + 1
         self.latencies.append(seconds)

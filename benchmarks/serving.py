@@ -207,7 +207,7 @@ def measure_preset(folder: Path, preset: str, rounds: int, seconds: float) -> No
     with serving(path) as server:
         full_speed(server, bodies.mixed, 1, 4)
         for _ in range(rounds):
-            told = told_by(client(server, bodies.one, seconds, mode="rate", rate=RATE, connections=500), NOT_ALL)
+            told = told_by(client(server, bodies.one, seconds, mode="rate", rate=RATE, connections=200), NOT_ALL)
             for name, value in told["milliseconds"].items():
                 note(f"1 row, {RATE} requests/s", f"ms {name}", value)
             note(f"1 row, {RATE} requests/s", "refused", refused(told))
@@ -233,7 +233,7 @@ def measure_mixed(folder: Path, minutes: float, seconds: float) -> None:
     bodies = Bodies(folder, path)
     with serving(path) as server:
         capacity = full_speed(server, bodies.mixed, 2 * seconds, 2 * CORES)["requests/s"]
-        running = client(server, bodies.mixed, 60 * minutes, mode="rate", rate=0.7 * capacity, connections=500)
+        running = client(server, bodies.mixed, 60 * minutes, mode="rate", rate=0.7 * capacity, connections=200)
         begun, resident = time.perf_counter(), [server.resident()]
         settled = None
         while running.poll() is None:

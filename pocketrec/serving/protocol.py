@@ -35,7 +35,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.connections) > self.max_connections:
             self._refuse(503, f"{self.max_connections} connections are open already: try again in a second")
             return
-        self._await_head()
+        # One that asks nothing yet is as idle as one kept alive.
+        self._head_timer = self.loop.call_later(self.timeout_keep_alive, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_came()
@@ -50,8 +51,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        if self._head_timer is None:
-            self._await_head()
+        self._head_came()
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
 
     def on_headers_complete(self) -> None:
         self._head_came()
@@ -65,10 +67,6 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, f"this is not HTTP: {msg}")
-
-    def _await_head(self) -> None:
-        self._head_bytes = 0
-        self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
 
     def _head_came(self) -> None:
         if self._head_timer is not None:

@@ -161,6 +161,7 @@ def connections(work: Any, **limits: Any) -> Any:
         protocol.head_seconds = limits.get("head_seconds", 10)
         listening = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(_nothing, http=protocol, ws="none", lifespan="off", log_config=None)
+        config.timeout_keep_alive = limits.get("idle_seconds", 10)
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server._serve([listening]))
         try:
@@ -172,7 +173,7 @@ def connections(work: Any, **limits: Any) -> Any:
     return asyncio.run(main())
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nhost:", b"GET / HTTP/1.1\r\n\r\nGET / HT"])
+@pytest.mark.parametrize("sent", [b"G", b"GET / HTTP/1.1\r\nhost:", b"GET / HTTP/1.1\r\n\r\nGET / HT"])
 def test_a_head_that_does_not_come(sent):
     """Neither on a new connection nor on one kept alive may it be waited for without end."""
 
@@ -186,6 +187,18 @@ def test_a_head_that_does_not_come(sent):
     told = connections(work, head_seconds=0.05)
     assert b"HTTP/1.1 408" in told
     assert told.count(b"HTTP/1.1 204") == sent.count(b"\r\n\r\n")
+
+
+def test_a_connection_that_asks_nothing_is_closed():
+    """Without a word: a client that opens connections beforehand has done nothing wrong."""
+
+    async def work(open):
+        reader, writer = await open()
+        told = await reader.read()
+        writer.close()
+        return told
+
+    assert connections(work, idle_seconds=0.05) == b""
 
 
 def test_connections_are_counted():
