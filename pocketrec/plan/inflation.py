@@ -24,9 +24,9 @@ What that is worth, and is not:
 Earlier rules, as steep as 1.1 a decade, were fitted to runs of three epochs alone, and fell short of those of six.
 
 **Where it fails.** On two logs it was not fitted to, synthetic twins of Criteo's (studies/tradeoff), models of every
-size overfit in their second epoch or soon after, as full tables do, and small memories were best far sooner: after 1, 1,
-2 and over 3 times the full tables' steps (Kaggle), and 1 at all four compressions (Terabyte, whose ranker alone has twice
-as many parameters as there were training rows). So the low end is 1 at any compression.
+size overfit in their second epoch or soon after, as full tables do. Small memories were best far sooner there: after
+1, 1, 2 and over 3 times the full tables' steps (Kaggle), and 1 at all compressions (Terabyte, whose ranker alone has
+twice as many parameters as there were training rows). So the low end is 1 at any compression.
 """
 
 from __future__ import annotations
