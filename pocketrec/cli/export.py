@@ -68,7 +68,7 @@ def summary(told: dict[str, Any]) -> str:
     sizes, memory = told["sizes"], told["memory"]
     rows = [
         ("file", f"{size(told['bytes'])} ({number(told['bytes'])} bytes)"),
-        ("memory", f"{size(sizes['memory_bytes'])}: {number(memory['slots'])} slots in {memory['dtype']}"),
+        ("memory", f"{size(sizes['memory_bytes'])}: {_slots(memory)}"),
         ("dense part", f"{size(sizes['dense_part_bytes'])}: the layers around the embeddings, in float32"),
         ("id map", f"{size(sizes['id_map_bytes'])}: {_IDS[told['ids']['policy']]}"),
         ("graph", size(sizes["graph_bytes"])),
@@ -78,6 +78,10 @@ def summary(told: dict[str, Any]) -> str:
         ("next", f"pocketrec serve {told['path']}"),
     ]
     return pairs(told["path"], rows)
+
+
+def _slots(memory: dict[str, Any]) -> str:
+    return f"{number(memory['slots'])} slots in {memory['dtype']}" if memory["slots"] else "codes, and what reads them"
 
 
 _IDS = {
