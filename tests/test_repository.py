@@ -16,7 +16,7 @@ import pocketrec
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pocketrec"
 FLOORS = {
-    "errors": 0,
+    "errors": -1,  # under everything: even how sizes are read raises them
     "files": 0,
     "hashing": 0,
     "units": 0,
