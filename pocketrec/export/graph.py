@@ -73,7 +73,7 @@ def graph_of(source: Source, model: nn.Module) -> Graph:
             verbose=False,
             optimize=True,
         )
-    return Graph(*tidy(exported.model, model, PREFIX))
+    return Graph(*tidy(exported.model, model, source.module.get_submodule(PREFIX[:-1]), PREFIX))
 
 
 def _matters(record: logging.LogRecord) -> bool:

@@ -8,27 +8,30 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from pocketrec.embedding import owners_in
+from pocketrec.embedding import SharedTables
 
 EXTERNAL_BYTES = 1024
 """Constants of more bytes than these lie outside the graph."""
 _LARGE = 1 << 20
+_MEMORY = ("memory", "scales")
 
 
-def tidy(model: Any, source: nn.Module, prefix: str) -> tuple[Any, dict[str, np.ndarray]]:
+def tidy(model: Any, source: nn.Module, served: nn.Module, prefix: str) -> tuple[Any, dict[str, np.ndarray]]:
     """An `onnx_ir.Model` -> its proto, and tensors by name.
 
     Args:
         model: changed in place.
-        source: the module whose `state_dict` names the weights, and says what type they are stored in.
-        prefix: of their names in the graph.
+        source: the module whose `state_dict` says what type weights are stored in.
+        served: its copy that was traced, whose tensors have the same names.
+        prefix: of these names in the graph.
     """
     import onnx_ir as ir
 
     graph = model.graph
     stored = source.state_dict()
-    _merge_equal(graph, {prefix + name for name in stored})
-    _name_folded(graph, stored, prefix)
+    held = dict(served.named_parameters()) | dict(served.named_buffers())
+    _merge_equal(graph, {prefix + name for name in held})
+    _name_folded(graph, held, prefix)
     _store_as(graph, stored, prefix)
     tensors: dict[str, np.ndarray] = {}
     for value in list(graph.initializers.values()):
@@ -47,8 +50,8 @@ def tidy(model: Any, source: nn.Module, prefix: str) -> tuple[Any, dict[str, np.
             )
     _fold_reshapes(graph)
     _forget_origins(model)
-    for name, tensor in _layouts(source).items():
-        tensors.setdefault(name, tensor.numpy())
+    for name in [*_layouts(served), *_weights(served)]:
+        tensors.setdefault(name, _as_stored(held[name], stored.get(name)))
     return ir.to_proto(model), dict(sorted(tensors.items()))
 
 
@@ -58,23 +61,16 @@ def _rename(graph: Any, value: Any, name: str) -> None:
     graph.initializers[name] = value
 
 
-def _name_folded(graph: Any, stored: dict[str, Tensor], prefix: str) -> None:
+def _name_folded(graph: Any, held: dict[str, Tensor], prefix: str) -> None:
     """Weights that the exporter has reshaped ahead of time, and named anew: the same bytes get their name back."""
     # Large ones it leaves alone.
-    small = {n: t for n, t in stored.items() if EXTERNAL_BYTES // 2 < t.nbytes < _LARGE}
-    names = {_bytes_traced(tensor): prefix + name for name, tensor in small.items()}
+    small = {name: t.detach() for name, t in held.items() if EXTERNAL_BYTES // 2 < t.nbytes < _LARGE}
+    names = {tensor.contiguous().numpy().tobytes(): prefix + name for name, tensor in small.items()}
     for value in list(graph.initializers.values()):
-        if EXTERNAL_BYTES < value.const_value.nbytes < 2 * _LARGE and value.name.removeprefix(prefix) not in stored:
+        if EXTERNAL_BYTES // 2 < value.const_value.nbytes < _LARGE and value.name.removeprefix(prefix) not in held:
             name = names.get(value.const_value.tobytes())
             if name is not None and name not in graph.initializers:
                 _rename(graph, value, name)
-
-
-def _bytes_traced(tensor: Tensor) -> bytes:
-    """Of a weight as graphs are traced with it: halves as float32."""
-    whole = tensor.detach().cpu()
-    data: bytes = (whole.float() if whole.is_floating_point() else whole).contiguous().numpy().tobytes()
-    return data
 
 
 def _merge_equal(graph: Any, weights: set[str]) -> None:
@@ -164,11 +160,29 @@ def _forget_origins(model: Any) -> None:
         value.doc_string = None
 
 
-def _layouts(source: nn.Module) -> dict[str, Tensor]:
-    """Where rows lie, for engines that look them up by other means than the graph."""
-    names = {id(m): name for name, m in source.named_modules()}
-    return {
-        f"{names[id(owner)]}.{part.layout}".lstrip("."): getattr(owner, part.layout).detach().cpu()
-        for owner in owners_in(source)
-        for part in owner._parts
-    }
+def _layouts(served: nn.Module) -> list[str]:
+    """Names of what says where rows lie, for engines that look them up by other means than the graph."""
+    return [f"{prefix}{part.layout}" for prefix, owner in _owners(served) for part in owner._parts]
+
+
+def _weights(served: nn.Module) -> list[str]:
+    """Names of all weights. Of equal ones, such as biases that are still 0, a graph keeps but one."""
+    memories = [f"{prefix}{name}" for prefix, owner in _owners(served) if owner.scales is not None for name in _MEMORY]
+    return [*(name for name, _ in served.named_parameters()), *memories]
+
+
+def _owners(served: nn.Module) -> list[tuple[str, SharedTables]]:
+    return [(f"{name}." if name else "", m) for name, m in served.named_modules() if isinstance(m, SharedTables)]
+
+
+def _as_stored(tensor: Tensor, stored: Tensor | None) -> np.ndarray:
+    """Of a weight as it was traced: half again where it is stored so."""
+    half = stored is not None and stored.is_floating_point() and stored.element_size() == 2
+    return _array(stored if half and stored is not None else tensor)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    import onnx_ir as ir
+
+    array: np.ndarray = ir.tensor(tensor.detach().cpu().contiguous()).numpy()
+    return array

@@ -107,15 +107,33 @@ def called(model: nn.Module, example: Sequence[Tensor | PaddedBags]) -> Source:
         out = served(*(each if isinstance(each, Tensor) else _as_called(each) for each in example))
     if not isinstance(out, Tensor):
         raise UsageError(f"model: must give one tensor to be exported, got a {type(out).__name__}")
-    names: list[str] = []
-    for name, each in zip(inspect.signature(model.forward).parameters, example, strict=False):
-        names += (
-            [name]
-            if isinstance(each, Tensor)
-            else [f for f, t in zip(each._fields, each, strict=True) if t is not None]
-        )
+    names = tuple(
+        name
+        for argument, each in zip(_arguments(model, len(example)), example, strict=True)
+        for name in _names(argument, each)
+    )
     inputs = [t for each in example for t in ([each] if isinstance(each, Tensor) else each) if t is not None]
-    return Source(Called(served, example).eval(), tuple(names), tuple(inputs), "output", out.numpy())
+    return Source(Called(served, example).eval(), names, tuple(inputs), "output", out.numpy())
+
+
+def _arguments(model: nn.Module, count: int) -> list[str]:
+    """Names of the first arguments of a model's forward."""
+    names: list[str] = []
+    for name, parameter in inspect.signature(model.forward).parameters.items():
+        if parameter.kind == inspect.Parameter.VAR_POSITIONAL:
+            names += [f"{name}_{i}" for i in range(count - len(names))]
+        elif parameter.kind != inspect.Parameter.KEYWORD_ONLY and len(names) < count:
+            names.append(name)
+    if len(names) < count:
+        raise UsageError(f"example: has {count} parts, and {type(model).__name__} takes {len(names)}")
+    return names
+
+
+def _names(argument: str, value: Tensor | PaddedBags) -> list[str]:
+    """Of a graph's inputs for one argument."""
+    if isinstance(value, Tensor):
+        return [argument]
+    return [field for field, part in zip(value._fields, value, strict=True) if part is not None]
 
 
 def _as_called(bags: PaddedBags) -> tuple[Tensor, ...]:
@@ -132,8 +150,9 @@ def served_copy(model: nn.Module) -> nn.Module:
         served = copy.deepcopy(model).cpu().float()
     else:
         served = copy.deepcopy(model, {id(t): t for t in tensors})
-    if any(owner.bits is not None and owner.scales is None for owner in owners_in(served)):
-        quantize_(served)
+    waiting = [owner for owner in owners_in(served) if owner.bits is not None and owner.scales is None]
+    if waiting:
+        quantize_(nn.ModuleList(waiting))
     return served.eval()
 
 
