@@ -24,9 +24,7 @@ TOKEN = "POCKETREC_TOKEN"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("artifact", metavar="ARTIFACT", help="a file written by pocketrec export")
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="to bind to (default 127.0.0.1)")
-    parser.add_argument(
-        "--port", type=int, default=8000, metavar="N", help="to bind to (default 8000; 0: a free one)"
-    )
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="to bind to (default 8000; 0: a free one)")
     parser.add_argument(
         "--token-file",
         metavar="F",

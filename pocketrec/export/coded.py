@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from pocketrec.export.dialects import Dialect
@@ -16,6 +17,65 @@ _NEVER = (1 << 62) - 1
 """No id is as large, so no tier begins there."""
 
 
+class Together(NamedTuple):
+    """F tables of one D beside each other. Missing tiers never begin; missing numbers have no bits and no scale."""
+
+    begins: Tensor
+    """(F, I) the first row of each tier."""
+    before: Tensor
+    """(F,) tiers of the tables before, less one."""
+    first_rows: Tensor
+    """This and the following of each tier of all, one table after the other; see `CodedTable`."""
+    starts: Tensor
+    row_bits: Tensor
+    offsets: Tensor
+    """(tiers, K) int32."""
+    masks: Tensor
+    """(tiers, K) uint8."""
+    means: Tensor
+    """(tiers, K) float16, as they are stored."""
+    scales: Tensor
+    basis: Tensor
+    """(F, K, D)."""
+
+    @classmethod
+    def of(cls, tables: Sequence[CodedTable]) -> Together:
+        """Of tables of one D."""
+        most, numbers = (max(table.means.shape[i] for table in tables) for i in (0, 1))
+        sizes = [len(table.first_rows) for table in tables]
+
+        def cells(name: str, dtype: torch.dtype) -> Tensor:
+            parts = [getattr(table, name) for table in tables]
+            return torch.cat([pad(part, (0, numbers - part.shape[1])) for part in parts]).to(dtype)
+
+        return cls(
+            torch.stack([pad(t.first_rows, (0, most - n), value=_NEVER) for t, n in zip(tables, sizes, strict=True)]),
+            torch.tensor([sum(sizes[:f]) - 1 for f in range(len(tables))]),
+            torch.cat([table.first_rows for table in tables]),
+            torch.cat([table.starts for table in tables]),
+            torch.cat([table.row_bits for table in tables]),
+            cells("offsets", torch.int32),
+            cells("masks", torch.uint8),
+            cells("means", torch.float16),
+            cells("scales", torch.float16),
+            torch.stack([pad(t.basis * t.basis_scales, (0, 0, 0, numbers - len(t.basis))) for t in tables]),
+        )
+
+
+def prepare_(module: nn.Module) -> None:
+    """Put the tables of every coded module together, so that a graph holds the result and not how it was made."""
+    for coded in (m for m in module.modules() if isinstance(m, Coded) and m._coded):
+        by_width = _by_width(coded, coded.table_numbers).values()
+        keys = [tuple(coded.table_numbers[f] for f in features) for features in by_width]
+        coded.__dict__["together"] = {key: Together.of([coded._coded[t] for t in key]) for key in keys}
+
+
+def _by_width(coded: Coded, tables: Sequence[int]) -> dict[int, list[int]]:
+    """D -> the features of that width."""
+    dims = [coded.dims[t] for t in tables]
+    return {dim: [f for f, d in enumerate(dims) if d == dim] for dim in sorted(set(dims))}
+
+
 def combiner(dialect: Dialect) -> Callable[[Coded, Tensor, Tensor | None, Sequence[int]], Tensor]:
     """What takes the place of `Coded.combine`."""
     whole = Coded.combine
@@ -24,44 +84,31 @@ def combiner(dialect: Dialect) -> Callable[[Coded, Tensor, Tensor | None, Sequen
         if not self._coded:
             return whole(self, pieces, ids, tables)  # which says that there are no codes yet
         assert ids is not None
-        dims = [self.dims[t] for t in tables]
         columns: dict[int, Tensor] = {}
-        for dim in sorted(set(dims)):
-            own = [f for f, d in enumerate(dims) if d == dim]
-            chosen = ids if len(own) == len(dims) else ids.index_select(1, torch.tensor(own))
-            coded = [self._coded[tables[f]] for f in own]
-            rows = _rows(dialect, self.get_buffer("packed"), self._levels, coded, chosen)
-            if len(own) == len(dims):
+        for features in _by_width(self, tables).values():
+            own = tuple(tables[f] for f in features)
+            together = self.__dict__.get("together", {}).get(own) or Together.of([self._coded[t] for t in own])
+            chosen = ids if len(own) == len(tables) else ids.index_select(1, torch.tensor(features))
+            rows = _rows(dialect, self.get_buffer("packed"), self._levels, together, chosen)
+            if len(own) == len(tables):
                 return rows.flatten(1)
-            columns |= zip(own, rows.unbind(1), strict=True)
-        return torch.cat([columns[f] for f in range(len(dims))], 1)
+            columns |= zip(features, rows.unbind(1), strict=True)
+        return torch.cat([columns[f] for f in range(len(tables))], 1)
 
     return combine
 
 
-def _rows(dialect: Dialect, packed: Tensor, levels: Tensor, coded: Sequence[CodedTable], ids: Tensor) -> Tensor:
-    """(B, F) -> (B, F, D) of tables of one D. Missing tiers never begin; missing numbers have no bits and no scale."""
-    tiers, numbers = (max(table.means.shape[i] for table in coded) for i in (0, 1))
-    begins = torch.stack([pad(table.first_rows, (0, tiers - len(table.first_rows)), value=_NEVER) for table in coded])
-    before = torch.tensor([sum(len(table.first_rows) for table in coded[:f]) for f in range(len(coded))])
-    tier = (ids[..., None] >= begins).sum(-1) + (before - 1)
-
-    def of_tiers(name: str, dtype: torch.dtype) -> Tensor:
-        parts = [getattr(table, name) for table in coded]
-        if parts[0].dim() == 2:
-            parts = [pad(part, (0, numbers - part.shape[1])) for part in parts]
-        return dialect.take(torch.cat(parts).to(dtype), tier)
-
-    first, start, row_bits = (of_tiers(name, torch.int64) for name in ("first_rows", "starts", "row_bits"))
-    begin = (start + (ids - first) * row_bits)[..., None] + of_tiers("offsets", torch.int32).long()
-    masks = of_tiers("masks", torch.uint8).int()
+def _rows(dialect: Dialect, packed: Tensor, levels: Tensor, tables: Together, ids: Tensor) -> Tensor:
+    """(B, F) -> (B, F, D)."""
+    tier = (ids[..., None] >= tables.begins).sum(-1) + tables.before
+    first, start, row_bits, offsets, masks, means, scales = (dialect.take(of_tier, tier) for of_tier in tables[2:9])
+    begin = (start + (ids - first) * row_bits)[..., None] + offsets.long()
     byte = dialect.shift_right(begin, 3)
     low, high = (dialect.take(packed, at).int() for at in (byte, byte + 1))
-    codes = (low + high * 256) // _powers(dialect, begin) & masks
-    level = dialect.take(levels, codes + masks)
-    values = of_tiers("means", torch.float32) + level * of_tiers("scales", torch.float32)
-    bases = torch.stack([pad(t.basis * t.basis_scales, (0, 0, 0, numbers - len(t.basis))) for t in coded])
-    return (values.transpose(0, 1) @ bases.float()).transpose(0, 1)
+    codes = (low + high * 256) // _powers(dialect, begin) & masks.int()
+    level = dialect.take(levels, codes + masks.int())
+    values = means.float() + level * scales.float()
+    return (values.transpose(0, 1) @ tables.basis).transpose(0, 1)
 
 
 def _powers(dialect: Dialect, begin: Tensor) -> Tensor:

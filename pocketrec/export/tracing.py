@@ -17,6 +17,7 @@ from pocketrec import ops
 from pocketrec.data.ids import Ids
 from pocketrec.embedding import owners_in, quantize_
 from pocketrec.errors import UsageError
+from pocketrec.export import coded
 from pocketrec.export.bags import PaddedBags
 from pocketrec.export.dialects import Dialect
 from pocketrec.export.id_maps import id_map
@@ -170,6 +171,7 @@ def traced(source: Source, dialect: Dialect) -> torch.export.ExportedProgram:
         UsageError: a model that cannot be traced so.
     """
     pack_(source.module)
+    coded.prepare_(source.module)
     batch, length = torch.export.Dim("B"), torch.export.Dim("K")
     padded = isinstance(source.module, Called) and any(source.module.parts)
     shapes = [{0: batch, 2: length} if padded and t.dim() == 3 else {0: batch} for t in source.inputs]

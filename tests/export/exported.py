@@ -8,7 +8,8 @@ import torch
 from lookups import ALL
 from torch import Tensor, nn
 
-from pocketrec import EmbeddingBagCollection, Table
+from pocketrec import EmbeddingBagCollection, Table, TransformCoding
+from pocketrec.compress.transform import encode_, table_weights
 from pocketrec.errors import UsageError
 from pocketrec.export.graph import Graph, place
 
@@ -41,6 +42,15 @@ def heated(module: EmbeddingBagCollection) -> EmbeddingBagCollection:
     for _ in range(5):
         module(random_ids(300))
     return module.eval()
+
+
+def coded() -> EmbeddingBagCollection:
+    """Tables of codes, made from full ones."""
+    full = embeddings("full")
+    made = EmbeddingBagCollection(full.tables, TransformCoding(), memory_bytes=6000)
+    counts = [torch.arange(table.num_embeddings, 0, -1) for table in full.tables]
+    encode_(made, table_weights(full), counts=counts)
+    return made.eval()
 
 
 def random_ids(*shape: int) -> Tensor:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from exported import Several, assert_plain, embeddings, heated, random_ids, session_of
+from exported import Several, assert_plain, coded, embeddings, heated, random_ids, session_of
 from torch import nn
 
 from pocketrec import quantize_
 from pocketrec.export.graph import graph_of
 from pocketrec.export.tracing import called
 
+CODED = "transform-coding"
 SCHEMES = (
     "robe",
     "robe-linear-signed",
@@ -28,6 +29,7 @@ SCHEMES = (
     "low-rank-hashed",
     "tt",
     "dhe-mish",
+    CODED,
 )
 """One of each kind; test_plain_lookup.py has them all."""
 MEMORIES = {
@@ -49,7 +51,7 @@ def exported(modules: dict[str, nn.Module]):
 
 @pytest.fixture(scope="module")
 def schemes():
-    return exported({name: heated(embeddings(name)) for name in SCHEMES})
+    return exported({name: coded() if name == CODED else heated(embeddings(name)) for name in SCHEMES})
 
 
 @pytest.fixture(scope="module")

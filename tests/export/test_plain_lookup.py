@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from exported import embeddings, heated, random_ids
+from exported import coded, embeddings, heated, random_ids
 from lookups import ALL
 
 from pocketrec import EmbeddingBag, Robe, hashing, quantize_
@@ -29,6 +29,10 @@ def test_rows_are_those_of_the_op(scheme):
     """A hash, a wrap, a sign or a row of one's own gone wrong."""
     module = heated(embeddings(scheme))
     torch.testing.assert_close(*both(module, random_ids(129)))
+
+
+def test_coded_rows_are_those_of_the_module():
+    torch.testing.assert_close(*both(coded(), random_ids(129)))
 
 
 @pytest.mark.parametrize("pooling", ["sum", "mean", "max"])
