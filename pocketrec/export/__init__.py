@@ -6,7 +6,9 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "ExportError": "parity",
     "Graph": "graph",
+    "PaddedBags": "bags",
     "build_graph": "graph",
     "export_onnx": "onnx_file",
     "export_pt2": "pt2",

@@ -148,3 +148,10 @@ def test_a_program_that_differs_is_not_written(clicks, tmp_path, monkeypatch):
     with pytest.raises(parity.ExportError, match="the exported program says"):
         export_pt2(model, rows, tmp_path / "model.pt2", ids=ids)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_package_is_loaded_when_asked_for():
+    """`pocketrec export --help` that waits for PyTorch."""
+    code = "import sys, pocketrec.export; print('torch' in sys.modules, 'onnx' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["False", "False"]

@@ -16,12 +16,9 @@ CODED = "transform-coding"
 SCHEMES = (
     "robe",
     "robe-linear-signed",
-    "robe-authors",
     "robe-2-hashes",
-    "hashednets",
     "hashing-trick",
     "full",
-    "multi-hash-concat",
     "hash-embeddings",
     "qr-multiply",
     "cce",
