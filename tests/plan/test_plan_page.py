@@ -21,7 +21,7 @@ def test_the_page_says_it_all(capsys):
         "row-sparse",
         "Adagrad",
         "--calibrate",
-        "5.8x (3.9x to 8.7x)",
+        "5.8x (1x to 8.7x)",
     ):
         assert word in page, word
     assert "18 smaller, mean" in page
