@@ -137,15 +137,17 @@ def test_what_is_no_http(server, sent, status):
 def disturbed(server, work):
     """Do `work` while others ask for scores; what `work` returned. Fails when one of them does."""
     statuses: list[int] = []
-    done = threading.Event()
+    asking, done = threading.Event(), threading.Event()
 
     def others() -> None:
         with httpx.Client(base_url=server.url) as client:
-            while not done.is_set():
+            while not (statuses and done.is_set()):
                 statuses.append(client.post("/score", json={"rows": [ROW]}).status_code)
+                asking.set()
 
     thread = threading.Thread(target=others)
     thread.start()
+    asking.wait(20)
     try:
         return work()
     finally:
