@@ -1,13 +1,7 @@
 """DLRM without torch and without onnxruntime: the C++ lookup, and NumPy for the rest. B rows, F features, D width.
 
 For schemes that a layout alone tells (pocketrec/ops/layout.py). Layers are BLAS's, weights are the file's own bytes.
-`auto` takes this engine where it can be had. Measured against ONNX Runtime by benchmarks/runtime.py, on one thread of a
-2-core x86-64 with other work, hence in processor time, at best; presets kaggle / terabyte:
-
-    a process until its first score   0.13 / 0.14 s, ONNX 0.15 / 0.19 s
-    resident memory after it          39 / 55 MB,    ONNX 76 / 112 MB
-    1 row                             0.06 / 0.15 ms, ONNX 0.06 / 0.15 ms
-    256 rows                          3.0 / 13 ms,   ONNX 3.0 / 18 ms
+`auto` takes this engine where it can be had: benchmarks/runtime.py measures it against ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -20,6 +14,7 @@ import numpy as np
 from pocketrec.artifact import Artifact, ArtifactError
 from pocketrec.runtime.id_maps import IdMap, id_map
 from pocketrec.runtime.native_library import address, library
+from pocketrec.runtime.scratch import Room, Scratch
 
 LAYOUT_SCHEMES = frozenset({"full", "hashing-trick", "hashednets", "robe"})
 _LAYOUT = re.compile(r"(embeddings(?:\.stored)?)\.layout(?:_d(\d+))?")
@@ -40,6 +35,8 @@ class NativeEngine:
         vectors = rows.features + 1
         first, second = np.tril_indices(vectors, -1)
         self._pairs = first * vectors + second
+        outputs = sum(len(bias) for _, bias in (*bottom, *top))
+        self._scratch = Scratch(outputs + (2 * vectors - 1) * rows.dim + vectors**2 + 2 * len(top[0][0]))
 
     @classmethod
     def of(cls, artifact: Artifact) -> NativeEngine | None:
@@ -66,14 +63,18 @@ class NativeEngine:
 
     def run(self, dense: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """dense (B, n) float32 raw and ids (B, F) int64 raw, both contiguous -> probabilities (B,) float32."""
-        count = len(ids)
-        vectors = np.empty((count, self._rows.features + 1, self._rows.dim), np.float32)
-        bottom = _through(self._bottom, np.log1p(np.where(dense > 0, dense, np.float32(0))), last_relu=True)
+        count, n, dim = len(ids), self._rows.features + 1, self._rows.dim
+        room = self._scratch.room(count)
+        bottom = _through(self._bottom, np.log1p(np.where(dense > 0, dense, np.float32(0))), room, last_relu=True)
+        vectors = room.take(n, dim)
         vectors[:, 0] = bottom
-        vectors[:, 1:] = self._rows(self._ids(ids))
-        products = np.matmul(vectors, vectors.transpose(0, 2, 1)).reshape(count, -1)
-        crossed = np.concatenate([bottom, products.take(self._pairs, axis=1)], axis=1)
-        logits = _through(self._top, crossed, last_relu=False)[:, 0]
+        vectors[:, 1:] = self._rows(self._ids(ids), room.take(n - 1, dim))
+        products = np.matmul(vectors, vectors.transpose(0, 2, 1), out=room.take(n, n)).reshape(count, n * n)
+        crossed = room.take(dim + len(self._pairs))
+        crossed[:, :dim] = bottom
+        # Without a mode, `take` would go through a copy: it checks the places first. They are right by construction.
+        crossed[:, dim:] = products.take(self._pairs, axis=1, out=room.take(len(self._pairs)), mode="clip")
+        logits = _through(self._top, crossed, room, last_relu=False)[:, 0]
         with np.errstate(over="ignore"):  # where exp(-logit) is infinite, the probability is 0
             probabilities: np.ndarray = 1 / (1 + np.exp(-logits))
         return probabilities
@@ -87,11 +88,13 @@ class Rows:
         self.memory, self.scales, self.layout = memory, scales, layout
         self.features, self.dim = len(layout), int(layout[0, _DIM])
 
-    def __call__(self, ids: np.ndarray) -> np.ndarray:
-        """ids (B, F) contiguous int64, as the memory knows them -> (B, F, D). Raises ArtifactError for others."""
+    def __call__(self, ids: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """ids (B, F) contiguous int64, as the memory knows them -> `out`, contiguous (B, F, D) float32.
+
+        Raises ArtifactError for an id outside its table.
+        """
         native = library()
         assert native is not None
-        out = np.empty((len(ids), self.features, self.dim), np.float32)
         where = (address(self.memory), address(self.scales), address(self.layout), self.features)
         if not native.pocketrec_lookup(*where, self.features * self.dim, address(ids), len(ids), address(out)):
             raise ArtifactError("the id map gives an id that lies outside its table: export the run again")
@@ -142,10 +145,10 @@ def _layers(artifact: Artifact, name: str) -> list[Layer]:
     return layers
 
 
-def _through(layers: Sequence[Layer], x: np.ndarray, last_relu: bool) -> np.ndarray:
+def _through(layers: Sequence[Layer], x: np.ndarray, room: Room, last_relu: bool) -> np.ndarray:
     """(B, inputs) -> (B, outputs) of the last layer; a ReLU after each but, unless `last_relu`, the last."""
     for number, (weight, bias) in enumerate(layers):
-        x = x @ weight
+        x = np.matmul(x, weight, out=room.take(len(bias)))
         x += bias
         if last_relu or number < len(layers) - 1:
             np.maximum(x, 0, out=x)

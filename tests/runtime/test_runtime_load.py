@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -85,16 +85,22 @@ def test_arrays_that_are_wrong(loaded):
 
 
 def test_threads_may_share_a_model(loaded):
+    """Each scores rows of its own, again and again: what is computed in between belongs to a thread."""
     dense, raw = small.rows(600)
-    wanted, found = loaded.score(dense, raw), []
-    threads = [threading.Thread(target=lambda: found.append(loaded.score(dense, raw))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4
-    for scores in found:
-        np.testing.assert_array_equal(scores, wanted)
+    slices = [slice(first, None) for first in (0, 100, 200, 300)]
+    wanted = [loaded.score(dense[each], raw[each]) for each in slices]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda each: loaded.score(dense[each], raw[each]), slices * 20))
+    for scores, right in zip(found, wanted * 20, strict=True):
+        np.testing.assert_array_equal(scores, right)
+
+
+def test_scores_stay_when_others_are_asked_for(loaded):
+    dense, raw = small.rows(50)
+    first = loaded.score(dense[:20], raw[:20])
+    kept = first.copy()
+    loaded.score(dense[20:], raw[20:])
+    np.testing.assert_array_equal(first, kept)
 
 
 def test_examples_are_scored_at_load(tmp_path, model, ids, path):
