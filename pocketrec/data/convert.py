@@ -55,9 +55,10 @@ def ids(series: pl.Series, kind: str) -> tuple[pl.Series, str]:
 def _hex_ids(series: pl.Series) -> tuple[pl.Series, str]:
     series = series.cast(pl.String)
     values = series.str.to_integer(base=16, strict=False, dtype=pl.UInt32)
-    # The parser takes leading zeros without end.
-    if (series.str.len_bytes() > 8).any():
-        values = pl.select(pl.when(series.str.len_bytes() <= 8).then(values).otherwise(None)).to_series()
+    # The parser takes leading zeros without end, and a sign.
+    broken = (series.str.len_bytes() > 8) | series.str.starts_with("+")
+    if broken.any():
+        values = pl.select(pl.when(broken).then(None).otherwise(values)).to_series()
     return values, "a categorical value is at most 8 hex digits or blank"
 
 

@@ -60,9 +60,6 @@ class TextParser:
         wanted = block.rows * (len(self.columns) - 1)
         if self.quoted and b'"' in block.data:
             return len(places_of(block.data, self.layout.separator, True)) == wanted
-        # Polars would read "+1f" as hex digits.
-        if self.layout.format == "criteo" and b"+" in block.data:
-            return False
         # NumPy counts bytes six times faster than bytes.count.
         return np.count_nonzero(np.frombuffer(block.data, np.uint8) == ord(self.layout.separator)) == wanted
 
@@ -105,14 +102,13 @@ class TextParser:
                 bad.add(BadRow(int(block.record_lines[first]), "", rule, value_of(first)), len(new))
             good[new] = False
 
-        def shown(i: int) -> str:
-            return data[starts[i] : ends[i]].decode("utf-8", "backslashreplace")
-
         leave_out(found != len(self.columns), f"a row has {len(self.columns)} columns", lambda i: str(int(found[i])))
-        if self.layout.format == "criteo":
-            leave_out(_with_plus(data, ends), "a line holds no plus sign", shown)
         if not _is_utf8(data):
-            leave_out(_undecodable(data, starts, ends), "text is UTF-8", shown)
+            leave_out(
+                _undecodable(data, starts, ends),
+                "text is UTF-8",
+                lambda i: data[starts[i] : ends[i]].decode("utf-8", "backslashreplace"),
+            )
         kept = np.flatnonzero(good)
         return kept, b"".join(data[starts[i] : ends[i] + 1] for i in kept)
 
@@ -140,13 +136,6 @@ def csv_columns(path: Path, layout: Layout) -> tuple[str, ...]:
 def _named_label(data: bytes) -> bool:
     """Is the label of a Criteo line a name, as in a header?"""
     return data.partition(b"\n")[0].partition(b"\t")[0].strip().isalpha()
-
-
-def _with_plus(data: bytes, ends: np.ndarray) -> np.ndarray:
-    """Which records hold a plus sign."""
-    marked = np.zeros(len(ends), bool)
-    marked[np.searchsorted(ends, places_of(data, "+", quoted=False))] = True
-    return marked
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 
-import browser
 import pytest
 from fabricated import FIGURES
 
@@ -46,28 +44,43 @@ def test_a_mean_curve_stands_on_steps_that_all_seeds_have():
     assert [(step, round(mean, 4)) for step, _, mean, _ in mean_curve(curves)] == [(10, 0.61), (20, 0.68)]
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    if browser.find() is None:
-        pytest.skip(f"no {' or '.join(browser.NAMES)} on this machine: apt-get install chromium")
-    with browser.Browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
+@pytest.fixture
+def show(folder, chromium):
+    """Loads the report on a device of so many CSS pixels; the phone's pixels are twice as fine."""
+
+    def load(width, dark=False):
+        phone = width < 600
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, is_mobile=phone, device_scale_factor=2 if phone else 1,
+            color_scheme="dark" if dark else "light",
+        )  # fmt: skip
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)  # a busy machine takes some
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto((folder / "report.html").resolve().as_uri())
+        return page, requests
+
+    contexts, requests = [], []
+    yield load
+    for each in contexts:
+        each.close()
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, False), (390, True)], ids=["desk", "phone", "dark"])
-def test_the_page_in_a_browser(folder, chromium, tmp_path, width, dark):
+def test_the_page_in_a_browser(show, tmp_path, width, dark):
     """No sideways scroll, no request, figures that show something, letters large enough, and enough contrast."""
     from PIL import Image
 
-    chromium.show(folder / "report.html", width, dark=dark)
-    assert chromium.evaluate("document.documentElement.scrollWidth") == width
-    assert [address for address in chromium.requests if not address.startswith(("data:", "file:"))] == []
-    assert sum(address.startswith("file:") for address in chromium.requests) == 1, "the page itself, no file beside it"
-    assert "sans-serif" in chromium.evaluate("getComputedStyle(document.body).fontFamily"), "the style sheet is read"
-    assert _contrast(chromium) > 7
+    page, requests = show(width, dark)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert [address for address in requests if not address.startswith(("data:", "file:"))] == []
+    assert sum(address.startswith("file:") for address in requests) == 1, "the page itself, no file beside it"
+    assert "sans-serif" in page.evaluate("getComputedStyle(document.body).fontFamily"), "the style sheet is read"
+    assert _contrast(page) > 7
 
-    chromium.photograph(tmp_path / "page.png")
-    figures = json.loads(chromium.evaluate(_FIGURES))
+    page.screenshot(path=tmp_path / "page.png", full_page=True)
+    figures = page.evaluate(_FIGURES)
     assert len(figures) == len(FIGURES)
     with Image.open(tmp_path / "page.png") as shot:
         scale = shot.width / width
@@ -78,28 +91,28 @@ def test_the_page_in_a_browser(folder, chromium, tmp_path, width, dark):
             assert len(shot.crop(tuple(map(round, box))).convert("RGB").getcolors(1 << 24)) > 50, "a blank figure"
 
 
-def test_wide_tables_scroll_in_their_own_box_on_a_phone(folder, chromium):
-    chromium.show(folder / "report.html", 390)
-    chromium.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-    boxes = json.loads(chromium.evaluate(_BOXES))
+def test_wide_tables_scroll_in_their_own_box_on_a_phone(show):
+    page, _ = show(390)
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    boxes = page.evaluate(_BOXES)
     assert len(boxes) == 3
     assert all(inner > outer and outer <= 390 for inner, outer in boxes)
-    assert chromium.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
-_FIGURES = """JSON.stringify([...document.querySelectorAll('figure img')].map(image => {
+_FIGURES = """[...document.querySelectorAll('figure img')].map(image => {
   const box = image.getBoundingClientRect();
   return {natural: image.naturalWidth, width: box.width, left: box.left, right: box.right,
           top: box.top + scrollY, bottom: box.bottom + scrollY};
-}))"""
-_BOXES = "JSON.stringify([...document.querySelectorAll('.scroll')].map(box => [box.scrollWidth, box.clientWidth]))"
+})"""
+_BOXES = "[...document.querySelectorAll('.scroll')].map(box => [box.scrollWidth, box.clientWidth])"
 
 
-def _contrast(chromium) -> float:
+def _contrast(page) -> float:
     """WCAG's contrast of text and background."""
     light = []
     for name in ("color", "backgroundColor"):
-        told = chromium.evaluate(f"getComputedStyle(document.body).{name}")
+        told = page.evaluate(f"getComputedStyle(document.body).{name}")
         channels = [int(number) / 255 for number in re.findall(r"\d+", told)[:3]]
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
         light.append(sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True)))
