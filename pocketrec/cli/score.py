@@ -56,5 +56,7 @@ def run(args: argparse.Namespace) -> None:
     told += [(f"skipped: {rule}", number(rows)) for rule, rows in report.skipped.items()]
     if report.labelled:
         told.append(("AUC", f"{report.auc:.4f} (on {number(report.labelled)} rows with a label)"))
-    told.append(("speed", f"{number(round(report.rows / (time.perf_counter() - started)))} rows/s"))
+    speed = number(round(report.fresh / (time.perf_counter() - started)))
+    earlier = f" (without {number(report.rows - report.fresh)} scored earlier)" if report.fresh < report.rows else ""
+    told.append(("speed", f"{speed} rows/s{earlier}"))
     print(pairs(args.out, told))

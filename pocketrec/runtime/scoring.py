@@ -47,6 +47,8 @@ class Report:
 
     rows: int
     """Scored."""
+    fresh: int
+    """Of them, those scored by this call; the others an earlier one left that was killed."""
     skipped: dict[str, int]
     """Rule -> rows left out for breaking it."""
     labelled: int
@@ -77,7 +79,8 @@ def score_file(
     format, label, separator: see `layout_for`. on_bad_row: `stop` at the first, or `skip`.
     workers: threads, as many as processors unless given.
 
-    Killed half-way, the same call goes on. Raises UsageError for arguments, DataError for what the files hold.
+    Killed half-way, the same call goes on; one with another artifact or log says so on stderr and starts anew. Raises
+    UsageError for arguments, DataError for what the files hold.
     """
     path, out = Path(path), Path(out)
     one_of("on_bad_row", on_bad_row, ("stop", "skip"))
@@ -89,14 +92,13 @@ def score_file(
         raise DataError(f"{out}: exists: delete it or choose another --out")
     model = load(artifact, engine, threads=1)
     layout = layout_for(path, model.recipe, format=format, label=label, separator=separator)
-    plan = {"artifact": model.artifact.sha256, "input": asdict(about), "layout": _told(layout)}
+    plan = {"artifact": model.artifact.sha256, "log": asdict(about), "format or columns": _told(layout)}
     with os_errors_told(out), closing(Unfinished(out, plan)) as unfinished:
-        if unfinished.state.parts:
-            print(f"{out}: going on where an earlier score stopped", file=sys.stderr)
+        _tell_earlier(out, unfinished, on_bad_row)
         with Progress("score", about.bytes, "B", progress) as line:
             source = open_source(path, layout, line.advance)
-            _Scoring(source, model, unfinished, on_bad_row == "skip", line).run(workers)
-        report = _finish(unfinished, out, bool(layout.label))
+            fresh = _Scoring(source, model, unfinished, on_bad_row == "skip", line).run(workers)
+        report = _finish(unfinished, out, bool(layout.label), fresh)
         unfinished.remove()
     return report
 
@@ -106,15 +108,30 @@ def _told(layout: Layout) -> dict[str, Any]:
     return {name: list(each) if isinstance(each, tuple) else each for name, each in asdict(layout).items()}
 
 
+def _tell_earlier(out: Path, unfinished: Unfinished, on_bad_row: str) -> None:
+    """Say what becomes of what an earlier run left. Raises DataError where it skipped rows and this one must stop."""
+    state = unfinished.state
+    if state.skipped and on_bad_row == "stop":
+        told = "; ".join(f"{n} x {rule}" for rule, n in state.skipped.items())
+        raise DataError(
+            f"{out}: an earlier score with on_bad_row='skip' left out rows ({told}), this one is to stop at the first: "
+            f"go on with --on-bad-row skip, or delete {unfinished.folder} to start anew"
+        )
+    if state.parts:
+        print(f"{out}: going on where an earlier score stopped", file=sys.stderr)
+    elif unfinished.dropped:
+        print(f"{out}: starting anew: {unfinished.dropped}", file=sys.stderr)
+
+
 class _Scoring:
     """One file on its way."""
 
     def __init__(self, source: Source, model: Model, unfinished: Unfinished, skip: bool, line: Progress) -> None:
         self.source, self.model, self.unfinished, self.skip, self.line = source, model, unfinished, skip, line
 
-    def run(self, workers: int) -> None:
-        """Score what is not done. Raises DataError for a bad row unless they are to be skipped."""
-        state, gathered, rows = self.unfinished.state, list[_Scored](), 0
+    def run(self, workers: int) -> int:
+        """Score what is not done: so many rows. Raises DataError for a bad row unless they are to be skipped."""
+        state, gathered, rows, fresh = self.unfinished.state, list[_Scored](), 0, 0
         bad, end = BadRows(Counter(state.skipped)), state.rows_read
         self.line.add_rows(end)
         for scored, block_bad, end in self._in_order(workers):
@@ -126,9 +143,10 @@ class _Scoring:
             self.line.add_rows(len(scored[0]))
             if rows >= PART_ROWS:
                 self.unfinished.add(gathered, end, dict(bad.reasons))
-                gathered, rows = [], 0
+                gathered, rows, fresh = [], 0, fresh + rows
         if gathered:
             self.unfinished.add(gathered, end, dict(bad.reasons))
+        return fresh + rows
 
     def _in_order(self, workers: int) -> Iterator[tuple[_Scored, BadRows, int]]:
         """The blocks that are not done, worked on by a pool, with the number of rows up to the end of each."""
@@ -166,7 +184,7 @@ def _end_of(block: Any) -> int:
     return int(block.first_row + block.rows)
 
 
-def _finish(unfinished: Unfinished, out: Path, labels: bool) -> Report:
+def _finish(unfinished: Unfinished, out: Path, labels: bool, fresh: int) -> Report:
     """Parts -> `out`. Raises DataError where no row was good."""
     area, rows = Area(), 0
     for part in map(pl.read_parquet, unfinished.paths):
@@ -185,4 +203,4 @@ def _finish(unfinished: Unfinished, out: Path, labels: bool) -> Report:
             scores.sink_parquet(whole)
         else:
             scores.sink_csv(whole, check_extension=False)
-    return Report(rows, skipped, area.rows, area.auc())
+    return Report(rows, fresh, skipped, area.rows, area.auc())

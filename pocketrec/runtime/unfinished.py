@@ -33,25 +33,35 @@ class Unfinished:
     """The folder `.NAME.scoring` beside the output NAME, locked until `close`: one process at a time."""
 
     def __init__(self, out: Path, plan: dict[str, Any]) -> None:
-        """Claim it; what a run of another plan left is dropped. Raises DataError while another process scores to it."""
+        """Claim it; what a run of another plan left is dropped. Raises DataError while another process scores to it.
+
+        plan: what must be as it was for parts to be gone on from, by the words that a user knows it by.
+        """
         self.folder = out.with_name(f".{out.name}.scoring")
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         lock = lock_folder(self.folder)
         if lock is None:
             raise DataError(f"{out}: another process is scoring to it: wait for it or choose another --out")
         self._lock, self._plan = lock, plan
-        self.state = self._found() or State()
+        self.state, self.dropped = self._found()
         for path in self.folder.glob(f"*{files.PART}"):
             path.unlink()
 
-    def _found(self) -> State | None:
+    def _found(self) -> tuple[State, str]:
+        """What is done, and why it is not what an earlier run had done; empty where it is, or there was none."""
         try:
             told = files.read_json(self.folder / _STATE)
-            state = State(**told["state"])
+            state, plan = State(**told["state"]), dict(told["plan"])
+        except FileNotFoundError:
+            return State(), ""
         except (OSError, ValueError, KeyError, TypeError):
-            return None
-        there = all(path.exists() for path in self._paths(state.parts))
-        return state if told["plan"] == self._plan and there else None
+            return State(), "what an earlier score left cannot be read"
+        if plan != self._plan:
+            changed = ", ".join(name for name in self._plan if plan.get(name) != self._plan[name])
+            return State(), f"what an earlier score left was of another {changed}"
+        if not all(path.exists() for path in self._paths(state.parts)):
+            return State(), "parts that an earlier score left are missing"
+        return state, ""
 
     def _paths(self, parts: int) -> list[Path]:
         return [self.folder / f"{number:06d}.parquet" for number in range(parts)]
