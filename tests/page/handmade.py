@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ DENSE = ["price", "age"]
 CATEGORICAL = [{"name": "place", "kind": "hex"}, {"name": "user", "kind": "integer"}, {"name": "title", "kind": "text"}]
 KEYS = np.array([hashing.mixing_key(7, table) for table in range(len(CATEGORICAL))])
 TITLE_ID = hashing.text_id("Über den Fluss")
+OWN_NAMES = {name: name for name in [*DENSE, *(each["name"] for each in CATEGORICAL)]}
 LAST_USER = 2**62 - 1
 """A JavaScript number would round it."""
 
@@ -115,17 +117,24 @@ def raw(row: dict[str, Any]) -> tuple[list[float], list[int]]:
     return dense, [int(place or "0", 16), user or 0, title["id"] if title else 0]
 
 
-def write(path: Path, seed: int = 1, name: str = "handmade") -> Path:
-    """An artifact of it."""
+def write(
+    path: Path, seed: int = 1, name: str = "handmade", columns: Mapping[str, str] = OWN_NAMES, rows: int = 12_500_000
+) -> Path:
+    """An artifact of it; `columns` says what its columns are called, `rows` how many each table has."""
     tensors = weights(seed)
     dense, ids = (np.array(part) for part in zip(*map(raw, EXAMPLES), strict=True))
     told = probability(tensors, dense, ids)
-    features = [each["name"] for each in CATEGORICAL]
+    categorical = [{"name": columns[each["name"]], "kind": each["kind"]} for each in CATEGORICAL]
+    called = [{columns[name]: value for name, value in row.items()} for row in EXAMPLES]
     recipe = {
         "format": "pocketrec", "version": 1, "hash": 1, "name": name,
-        "inputs": {"dense": DENSE, "dense_transform": "log1p", "categorical": CATEGORICAL},
+        "inputs": {
+            "dense": [columns[each] for each in DENSE], "dense_transform": "log1p", "categorical": categorical,
+        },
         "ids": {"policy": "raw"},
-        "tables": [{"feature": each, "num_embeddings": 12_500_000, "embedding_dim": WIDTH} for each in features],
+        "tables": [
+            {"feature": each["name"], "num_embeddings": rows, "embedding_dim": WIDTH} for each in categorical
+        ],
         "sharing": {"scheme": "robe", "options": {"chunk_size": WIDTH}, "seed": 7},
         "model": {"ranker": "linear", "preset": "handmade", "dense": len(DENSE)},
         "memory": {"dtype": "float32", "slots": SLOTS, "bytes": 4 * SLOTS, "scale_block": 0},
@@ -135,7 +144,7 @@ def write(path: Path, seed: int = 1, name: str = "handmade") -> Path:
         },
         "metrics": {"validation": {"rows": 2, "auc": 0.75}, "test": {}}, "data": {"fingerprint": "none", "rows": {}},
         "graph": {"opset": 20, "inputs": ["dense", "ids"], "output": "probability"},
-        "examples": [{"row": row, "probability": float(p)} for row, p in zip(EXAMPLES, told, strict=True)],
+        "examples": [{"row": row, "probability": float(p)} for row, p in zip(called, told, strict=True)],
         "made_by": {"pocketrec": "0.1.0", "date": "2026-11-26"},
     }  # fmt: skip
     write_artifact(path, recipe, tensors, graph_of(tensors))

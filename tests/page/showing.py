@@ -67,7 +67,7 @@ class Shown:
 
     def field(self, feature: str):
         """The input that is labelled so."""
-        return self.page.get_by_label(re.compile(rf"^{re.escape(feature)}\b"))
+        return self.page.get_by_label(re.compile(rf"^{re.escape(feature)}(?!\w)"))
 
     def described(self, feature: str) -> str:
         """The texts that stand by a field: what is wrong with it, and the score without it."""

@@ -87,6 +87,22 @@ def test_json_keeps_every_digit(page):
     assert read == json.loads(said) | {"id": "4611686018427387903"}
 
 
+def test_a_column_that_an_example_lacks_is_blank(page):
+    """Whatever it is called: every object has a `constructor`."""
+    inputs = {"dense": ["constructor"], "categorical": [{"name": name, "kind": "text"} for name in ("a", "__proto__")]}
+    recipe = {"inputs": inputs, "examples": [{"row": {"a": "x"}, "probability": 0.5}]}
+    scored = page.evaluate(
+        """async (recipe) => {
+          let scored;
+          const { checkExamples } = await import("/web/examples.js");
+          await checkExamples(recipe, { score: (rows) => ((scored = rows), [0.5]) });
+          return scored[0].map((value) => value.json);
+        }""",
+        recipe,
+    )
+    assert scored == ["null", '"x"', "null"]
+
+
 def test_an_older_page_is_not_kept_and_a_pinned_model_is(address):
     """A browser keeps files without a word about it as long as it likes."""
     for file in ("", "web/app.js", "web/style.css"):

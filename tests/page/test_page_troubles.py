@@ -94,6 +94,40 @@ def test_a_server_with_a_token_asks_for_it(tab, artifact):
         assert float(shown.text("#server-score")) == pytest.approx(shown.score(), abs=CLOSE)
 
 
+COLUMNS = {
+    "price": "constructor", "age": "__proto__", "place": "<b>bold</b>", "user": "it's &amp; a name",
+    "title": "toString",
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("runtime_files")
+def test_columns_may_be_called_anything(tab, tmp_path):
+    """Also what every JavaScript object has, what HTML and JSON read as their own, and what ends a string."""
+    path = handmade.write(tmp_path / "named.pocket", columns=COLUMNS)
+    with served(path) as address:
+        shown = tab(address).open()
+        assert "2 rows of the log score as at export" in shown.text("#state")
+        shown.put_row("all blank")
+        assert [shown.field(name).input_value() for name in COLUMNS.values()] == [""] * len(COLUMNS)
+        assert not shown.page.locator("#stale").is_visible()
+        row = dict.fromkeys(COLUMNS.values(), "")
+        for name, typed in zip(COLUMNS.values(), ("12.5", "31", "ff", "7", "Über den Fluss"), strict=True):
+            shown.fill(name, typed)
+            row[name] = typed
+            assert shown.score() == pytest.approx(score_of(address, row), abs=CLOSE), name
+        shown.page.get_by_role("button", name="Ask the server").click()
+        shown.page.locator("#compared").wait_for()
+        assert float(shown.text("#server-score")) == pytest.approx(shown.score(), abs=CLOSE)
+        assert shown.page.locator("b").count() == 0
+        assert not shown.complaints
+
+
+def test_rows_of_tables_add_up_however_many(tab, tmp_path):
+    """Numbers of 16 digits and more come from the recipe as text."""
+    with served(handmade.write(tmp_path / "large.pocket", rows=2**60)) as address:
+        assert f"{3 * 2**60:,} rows" in tab(address).open().text("#parts")
+
+
 def test_text_of_the_recipe_stays_text(tab, tmp_path):
     """A model's name cannot put markup into the page."""
     path = handmade.write(tmp_path / "named.pocket", name="<img src=x onerror=alert(1)>")

@@ -6,6 +6,9 @@ import { fromRaw } from "./values.js";
 
 const TOLERANCE = 1e-5;
 
+/** What a row says of a column, which may be called `constructor`: null where it says nothing. */
+const rawOf = (row, name) => (Object.hasOwn(row, name) ? row[name] : null);
+
 /** A button for each example and one for a blank row; puts the first. `put` is called after each. */
 export function showExamples(recipe, fields, put) {
   const blank = { row: {}, word: "all blank" };
@@ -17,7 +20,7 @@ export function showExamples(recipe, fields, put) {
   });
   const press = (number) => buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(i === number)));
   const choose = (number) => {
-    fields.forEach((field) => field.put(offered[number].row[field.name] ?? null));
+    fields.forEach((field) => field.put(rawOf(offered[number].row, field.name)));
     press(number);
     put();
   };
@@ -29,7 +32,7 @@ export function showExamples(recipe, fields, put) {
 /** Scores the examples; says in words how far from their scores at export they are. */
 export async function checkExamples(recipe, engine) {
   if (!recipe.examples.length) return "";
-  const valuesOf = ({ row }) => features(recipe).map(({ name, kind }) => fromRaw(kind, row[name] ?? null));
+  const valuesOf = ({ row }) => features(recipe).map(({ name, kind }) => fromRaw(kind, rawOf(row, name)));
   const rows = recipe.examples.map(valuesOf);
   const scores = await engine.score(rows);
   const furthest = Math.max(...recipe.examples.map(({ probability }, i) => Math.abs(probability - scores[i])));

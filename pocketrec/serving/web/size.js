@@ -25,7 +25,7 @@ export function showSize({ sizes, tables }) {
 const everything = (sizes) => sizes.memory_bytes + (sizes.dense_part_bytes ?? 0) + (sizes.id_map_bytes ?? 0);
 
 function parts(sizes, tables) {
-  const rows = tables.reduce((sum, table) => sum + (table.num_embeddings ?? 0), 0);
+  const rows = tables.reduce((sum, table) => sum + BigInt(table.num_embeddings ?? 0), 0n);
   const full = [sizes.full_bytes && bytes(sizes.full_bytes), rows && `${count(rows)} rows`].filter(Boolean).join(", ");
   const listed = [
     [`${count(tables.length)} tables, in full`, full],
