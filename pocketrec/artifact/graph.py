@@ -10,6 +10,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
 
 from pocketrec.artifact.archive import TENSORS
 from pocketrec.artifact.errors import ArtifactError, damaged
@@ -17,13 +20,19 @@ from pocketrec.artifact.tensors import DTYPES, MAX_RANK, Place
 from pocketrec.artifact.wire import BYTES, VARINT, fields, varints
 
 OPSET = 20
-LIMIT = 1 << 26
-"""Bytes of a graph that are read at most."""
+LIMIT = 1 << 22
+"""Bytes of a graph that are read at most: those of 26 features have some 20,000."""
 FLOAT, INT64 = 1, 7
 _ORDER = ("F32", "U8", "I8", "U16", "I16", "I32", "I64", "", "", "F16", "F64", "U32", "U64")
 _CODES = {word: code for code, word in enumerate(_ORDER, 1) if word}
 _WORDS = {code: word for word, code in _CODES.items()}
 _BOOL = 9
+_FLOATS = {4: DTYPES["F32"], 10: DTYPES["F64"]}  # the fields of a tensor that hold numbers one by one
+_RANDOM = ("Random", "Bernoulli", "Multinomial", "Dropout")
+_SHOWN = 40
+_T = TypeVar("_T")
+_Value = tuple[str, int, list[int | None]]
+"""(name, element type, sizes; None where one is free) of an input or output; type 0 for what is no tensor."""
 
 # Of each message the fields that are understood, and their wire types; others are refused.
 _MODEL = {1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: BYTES, 8: BYTES, 14: BYTES}
@@ -45,20 +54,28 @@ def check(model: memoryview, where: Mapping[str, Place], signature: Signature) -
     """Raise ArtifactError unless the model is one graph of `signature` whose weights are the tensors at `where`."""
     if len(model) > LIMIT:
         raise damaged(f"model.onnx has {len(model)} bytes; with its weights outside it has at most {LIMIT}")
-    graphs, opsets = [], []
+    graphs: list[memoryview] = []
+    opsets: list[tuple[str, int]] = []
     for number, content in _known(model, _MODEL, "the model"):
         if number == 7:
-            graphs.append(content)
+            _add(graphs, content, 1, "graphs")
         elif number == 8:
-            opsets.append(_opset(content))
+            _add(opsets, _opset(content), 1, "opsets")
     if opsets != [("", OPSET)]:
         raise ArtifactError(
             f"model.onnx is of opset {opsets}; this pocketrec reads {OPSET} of ONNX's own operators alone: export the "
             "run again, or upgrade pocketrec"
         )
-    if len(graphs) != 1:
-        raise damaged(f"model.onnx holds {len(graphs)} graphs")
+    if not graphs:
+        raise damaged("model.onnx holds no graph")
     _check_graph(graphs[0], _Weights(where), signature)
+
+
+def _add(to: list[_T], each: _T, most: int, what: str) -> None:
+    """What a file repeats without end must not be kept, nor be told in an error."""
+    if len(to) == most:
+        raise damaged(f"model.onnx holds more {what} than {most}")
+    to.append(each)
 
 
 def _known(message: memoryview, known: Mapping[int, int], what: str) -> Iterator[tuple[int, memoryview]]:
@@ -72,28 +89,29 @@ def _opset(message: memoryview) -> tuple[str, int]:
     domain, version = "", 0
     for number, _, value, content in fields(message):
         if number == 1:
-            domain = _text(content)
+            domain = _text(content)[:_SHOWN]
         elif number == 2:
             version = value
     return ("" if domain == "ai.onnx" else domain), version
 
 
 def _check_graph(graph: memoryview, weights: _Weights, signature: Signature) -> None:
-    inputs, outputs = [], []
+    inputs: list[_Value] = []
+    outputs: list[_Value] = []
     for number, content in _known(graph, _GRAPH, "the graph"):
         if number == 1:
             _check_node(content)
         elif number == 5:
             weights.check(content)
         elif number == 11:
-            inputs.append(_value(content))
+            _add(inputs, _value(content), 2, "inputs")
         elif number == 12:
-            outputs.append(_value(content))
-    wanted = [("dense", FLOAT, [None, signature.n_dense])] if signature.n_dense else []
+            _add(outputs, _value(content), 1, "outputs")
+    wanted: list[_Value] = [("dense", FLOAT, [None, signature.n_dense])] if signature.n_dense else []
     wanted += [("ids", INT64, [None, signature.features])]
     if sorted(inputs, key=str) != sorted(wanted, key=str):
         raise damaged(f"model.onnx takes {_shown(inputs)}, and by the recipe it should take {_shown(wanted)}")
-    given = [("probability", FLOAT, [None])]
+    given: list[_Value] = [("probability", FLOAT, [None])]
     if outputs != given:
         raise damaged(f"model.onnx gives {_shown(outputs)}, not {_shown(given)}")
 
@@ -108,7 +126,9 @@ def _check_node(node: memoryview) -> None:
         elif number == 5:
             _check_attribute(content)
     if domain not in ("", "ai.onnx"):
-        raise damaged(f"model.onnx uses {word[:40]!r} of {domain[:40]!r}; it may use ONNX's own operators")
+        raise damaged(f"model.onnx uses {word[:_SHOWN]!r} of {domain[:_SHOWN]!r}; it may use ONNX's own operators")
+    if word.startswith(_RANDOM):
+        raise damaged(f"model.onnx uses {word[:_SHOWN]!r}: a model scores a row alike every time")
 
 
 def _check_attribute(attribute: memoryview) -> None:
@@ -129,7 +149,8 @@ class _Tensor:
     def __init__(self, message: memoryview) -> None:
         self.name, self.dims, self.code = "", [], 0  # type: str, list[int], int
         self.external: dict[str, str] | None = None
-        self.raw: int | None = None
+        self.raw: memoryview | None = None
+        self.finite = True
         location = 0
         for number, wire, value, content in fields(message):
             if number == 1:
@@ -139,16 +160,18 @@ class _Tensor:
             elif number == 8:
                 self.name = _text(content)
             elif number == 9:
-                self.raw = len(content)
+                self.raw = content
             elif number == 13:
                 self._add(content)
             elif number == 14:
                 location = value
-            elif number not in (4, 5, 7, 10, 11, 12):
+            elif number in _FLOATS:
+                self.finite &= _are_finite(content, _FLOATS[number])
+            elif number not in (5, 7, 11, 12):
                 raise damaged(f"model.onnx: a tensor holds a field {number} that an exported one has not")
         if (location == 1) != (self.external is not None) or location > 1:
             raise damaged(f"model.onnx: tensor {self.name[:60]!r} is said to be both within and outside")
-        self._check_size(len(message))
+        self._check_values(len(message))
 
     def _add(self, message: memoryview) -> None:
         pair = {number: _text(content) for number, _, _, content in fields(message)}
@@ -157,18 +180,24 @@ class _Tensor:
             raise damaged(f"model.onnx: tensor {self.name[:60]!r} tells in two ways where it lies")
         self.external[pair[1]] = pair[2]
 
-    def _check_size(self, held: int) -> None:
+    def _check_values(self, held: int) -> None:
         """A tensor without a file cannot be larger than what it is written with: no memory is taken for nothing."""
         if len(self.dims) > MAX_RANK:
             raise damaged(f"model.onnx: tensor {self.name[:60]!r} has more than {MAX_RANK} sizes")
         count = math.prod(self.dims)
         if self.external is not None:
             return
-        item = 1 if self.code == _BOOL else DTYPES[_WORDS[self.code]].itemsize if self.code in _WORDS else None
-        if item is None:
+        dtype = np.dtype(np.bool_) if self.code == _BOOL else DTYPES.get(_WORDS.get(self.code, ""))
+        if dtype is None:
             raise damaged(f"model.onnx: tensor {self.name[:60]!r} is of type {self.code}, which is unknown")
-        if count > held or (self.raw is not None and self.raw != count * item):
+        if count > held or (self.raw is not None and len(self.raw) != count * dtype.itemsize):
             raise damaged(f"model.onnx: tensor {self.name[:60]!r} of shape {self.dims} is not as long as its values")
+        if not self.finite or (self.raw is not None and not _are_finite(self.raw, dtype)):
+            raise damaged(f"model.onnx: tensor {self.name[:60]!r} holds NaN or infinity")
+
+
+def _are_finite(values: memoryview, dtype: np.dtype[Any]) -> bool:
+    return len(values) % dtype.itemsize == 0 and bool(np.isfinite(np.frombuffer(values, dtype)).all())
 
 
 class _Weights:
@@ -204,8 +233,7 @@ class _Weights:
             )
 
 
-def _value(message: memoryview) -> tuple[str, int, list[int | None]]:
-    """(name, element type, sizes; None where one is free) of an input or output; type 0 for what is no tensor."""
+def _value(message: memoryview) -> _Value:
     name, code, sizes = "", 0, []  # type: str, int, list[int | None]
     for number, _, _, content in fields(message):
         if number == 1:
@@ -224,7 +252,9 @@ def _tensor_type(message: memoryview) -> tuple[int, list[int | None]]:
             if number == 1:
                 code = value
             elif number == 2:
-                sizes += [_size(dim) for part, _, _, dim in fields(content) if part == 1]
+                sizes += islice((_size(dim) for part, _, _, dim in fields(content) if part == 1), MAX_RANK + 1)
+                if len(sizes) > MAX_RANK:
+                    raise damaged(f"model.onnx: an input or output has more than {MAX_RANK} sizes")
     return code, sizes
 
 
@@ -239,8 +269,9 @@ def _text(content: memoryview) -> str:
         raise damaged("model.onnx is broken: a name that is no text") from None
 
 
-def _shown(values: Sequence[tuple[str, int, Sequence[int | None]]]) -> str:
-    told = [
-        f"{name[:40]} {'x'.join('B' if n is None else str(n) for n in sizes)} of type {c}" for name, c, sizes in values
-    ]
+def _shown(values: Sequence[_Value]) -> str:
+    told = []
+    for name, code, sizes in values:
+        shape = "x".join("B" if n is None else str(n) for n in sizes)
+        told.append(f"{name[:_SHOWN]} {shape} of type {code}")
     return ", ".join(told) or "nothing"

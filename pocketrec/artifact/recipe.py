@@ -105,12 +105,12 @@ def recipe_of(about: Mapping[str, Any]) -> Recipe:
         name=told.name("name"),
         inputs=inputs,
         ids=_ids(told.part("ids"), len(inputs.categorical)),
-        tables=tuple(_table(each, inputs) for each in told.parts("tables", MAX_COLUMNS)),
+        tables=_tables(told, inputs),
         sharing=_sharing(told.part("sharing")),
         model=_model(told.part("model"), inputs),
         memory=_memory(told.part("memory")),
-        sizes=told.part("sizes").all(),
-        metrics=told.part("metrics").all(),
+        sizes=told.part("sizes").scalars(),
+        metrics={name: told.part("metrics").part(name).scalars() for name in told.part("metrics").all()},
         data=told.part("data").all(),
         files=_files(told.part("files")),
         examples=tuple(_example(each, inputs) for each in told.parts("examples", MAX_EXAMPLES)),
@@ -159,7 +159,10 @@ def _ids(told: Told, features: int) -> Mapping[str, Any]:
         told.must_be("unseen_id", ID_LIMIT - 1)
         _one_each(told.counts("columns", MAX_COLUMNS, 1 << 20), features, "ids.columns")
     elif policy in ("vocabulary", "ranked"):
-        _one_each(told.counts("rows", MAX_COLUMNS, 1 << 40), features, "ids.rows")
+        rows = told.counts("rows", MAX_COLUMNS, 1 << 40)
+        _one_each(rows, features, "ids.rows")
+        if 0 in rows:
+            raise damaged("recipe.json: ids.rows has a table without the row of unknown ids")
     if policy != "raw":
         told.count("min_count", 1, 1 << 60)
     told.nothing_else()
@@ -169,6 +172,13 @@ def _ids(told: Told, features: int) -> Mapping[str, Any]:
 def _one_each(values: Sequence[int], features: int, what: str) -> None:
     if len(values) != features:
         raise damaged(f"recipe.json: {what} has {len(values)} entries for {features} categorical columns")
+
+
+def _tables(told: Told, inputs: Inputs) -> tuple[Mapping[str, Any], ...]:
+    tables = tuple(_table(each, inputs) for each in told.parts("tables", MAX_COLUMNS))
+    if not tables:
+        raise damaged("recipe.json: tables is empty")
+    return tables
 
 
 def _table(told: Told, inputs: Inputs) -> Mapping[str, Any]:
@@ -226,9 +236,9 @@ def _check_graph(told: Told, inputs: Inputs) -> None:
 
 def _example(told: Told, inputs: Inputs) -> Example:
     row = told.part("row").all()
-    unknown = row.keys() - set(inputs.names)
-    if unknown:
-        raise damaged(f"recipe.json: examples have a column {min(unknown)[:40]!r} that inputs has not")
+    if row.keys() != set(inputs.names):
+        name = min(row.keys() ^ set(inputs.names))
+        raise damaged(f"recipe.json: inputs or an example lacks the column {name[:40]!r}")
     for name, value in row.items():
         if not _is_raw(value):
             raise damaged(f"recipe.json: examples have {str(value)[:40]!r} for {name}, which is no value of a row")

@@ -35,6 +35,15 @@ class Told:
         self._asked |= self._fields.keys()
         return dict(self._fields)
 
+    def scalars(self) -> dict[str, float | int | str | None]:
+        """Every field, unasked, each a number below 10^15, a word or null: to be shown, by a page too."""
+        for name, value in self.all().items():
+            if value is None or isinstance(value, str):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 10**15:
+                raise self._wrong(name, value, "a number below 10^15, a word or null")
+        return dict(self._fields)
+
     def nothing_else(self) -> None:
         """Refuse a field that nobody asked for: it may change what the others mean."""
         unknown = sorted(str(name) for name in self._fields.keys() - self._asked)

@@ -7,33 +7,51 @@ times as much as all the rest of the model; here the library's loop takes all of
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from pocketrec import hashing
-from pocketrec.artifact import Artifact
+from pocketrec.artifact import Artifact, ArtifactError
+from pocketrec.hashing import ID_LIMIT
 from pocketrec.runtime.native_library import address, library
 
-IdMap = Callable[[np.ndarray], np.ndarray]
-"""(n, F) contiguous int64 -> the same."""
+
+class IdMap(NamedTuple):
+    """What an ids policy makes of raw ids."""
+
+    translate: Callable[[np.ndarray], np.ndarray]
+    """(n, F) contiguous int64 -> the same."""
+    ends: np.ndarray
+    """(F,) int64: what it gives for each feature lies in [0, end)."""
 
 
 def id_map(artifact: Artifact) -> IdMap | None:
-    """The map; None where the artifact does not hold it in the form that this engine reads."""
-    policy, tensors = artifact.recipe.ids["policy"], artifact.tensors
+    """The map; None where the artifact does not hold it in the form that this engine reads.
+
+    Raises ArtifactError for rows of a ranked vocabulary that are none.
+    """
+    policy = artifact.recipe.ids["policy"]
+    any_id = np.full(artifact.recipe.n_features, ID_LIMIT, np.int64)
     if policy == "raw":
-        return lambda ids: ids
+        return IdMap(lambda ids: ids, any_id)
     if policy == "filtered":
-        bits = tensors.get("ids.bits")
-        if bits is None or bits.dtype != np.uint8 or 8 * len(bits) != artifact.recipe.ids["bits"]:
+        bits = vector(artifact, "ids.bits", np.uint8)
+        if bits is None or 8 * len(bits) != artifact.recipe.ids["bits"]:
             return None
-        return _filter(artifact, bits)
-    kept = tensors.get("ids.kept")
-    return None if kept is None or kept.dtype not in (np.uint32, np.int64) else _search(artifact, kept)
+        return IdMap(_filter(artifact, bits), any_id)
+    kept = vector(artifact, "ids.kept", np.uint32, np.int64)
+    return None if kept is None else _vocabulary(artifact, kept)
 
 
-def _filter(artifact: Artifact, bits: np.ndarray) -> IdMap:
+def vector(artifact: Artifact, name: str, *dtypes: type[np.generic]) -> np.ndarray | None:
+    """A tensor, if it has one dimension and one of these dtypes: C++ reads as many items as its length says."""
+    tensor = artifact.tensors.get(name)
+    return tensor if tensor is not None and tensor.ndim == 1 and tensor.dtype in dtypes else None
+
+
+def _filter(artifact: Artifact, bits: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     about, native = artifact.recipe.ids, library()
     assert native is not None
     keys = np.array([hashing.mixing_key(about["seed"], column) for column in about["columns"]], np.int64)
@@ -47,20 +65,32 @@ def _filter(artifact: Artifact, bits: np.ndarray) -> IdMap:
     return translate
 
 
-def _search(artifact: Artifact, kept: np.ndarray) -> IdMap | None:
-    native, rows = library(), artifact.tensors.get("ids.rows")
-    assert native is not None
+def _vocabulary(artifact: Artifact, kept: np.ndarray) -> IdMap | None:
+    rows = np.array(artifact.recipe.ids["rows"], np.int64)
     # Each feature has a row more than kept ids, and one number, never asked for, lies before all.
-    ends = np.array(list(accumulate(n - 1 for n in artifact.recipe.ids["rows"])), np.int64)
-    first, ranks = kept[1:], None if rows is None else rows[1:]
-    if len(first) != ends[-1] or (artifact.recipe.ids["policy"] == "ranked") != (ranks is not None):
+    ends = np.array(list(accumulate(artifact.recipe.ids["rows"], lambda end, n: end + n - 1, initial=0)), np.int64)
+    first = kept[1:]
+    if len(first) != ends[-1]:
         return None
-    if ranks is not None and (ranks.dtype != np.int32 or len(ranks) != len(first)):
+    if artifact.recipe.ids["policy"] == "vocabulary":
+        return IdMap(_search(first, ends[1:], None), rows)
+    ranks = vector(artifact, "ids.rows", np.int32)
+    if ranks is None or len(ranks) != len(kept):
         return None
+    ranks = ranks[1:]
+    for (start, end), n in zip(pairwise(ends), rows, strict=True):
+        if ranks[start:end].min(initial=0) < 0 or ranks[start:end].max(initial=0) >= n:
+            raise ArtifactError("ids.rows has rows outside the tables: export the run again")
+    return IdMap(_search(first, ends[1:], ranks), rows)
+
+
+def _search(kept: np.ndarray, ends: np.ndarray, ranks: np.ndarray | None) -> Callable[[np.ndarray], np.ndarray]:
+    native = library()
+    assert native is not None
 
     def translate(ids: np.ndarray) -> np.ndarray:
         out = np.empty_like(ids)
-        arguments = (address(first), first.dtype == np.int64, address(ends), address(ranks))
+        arguments = (address(kept), kept.dtype == np.int64, address(ends), address(ranks))
         native.pocketrec_search(*arguments, address(ids), *ids.shape, address(out))
         return out
 

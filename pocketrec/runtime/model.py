@@ -12,7 +12,7 @@ import numpy as np
 from pocketrec.artifact import Artifact, ArtifactError, Recipe, read_artifact
 from pocketrec.artifact.recipe import Inputs
 from pocketrec.errors import UsageError, one_of, whole_number
-from pocketrec.hashing import ID_LIMIT
+from pocketrec.hashing import BLANK_ID, ID_LIMIT
 from pocketrec.runtime.fields import Fields, RowError
 
 ENGINES = ("auto", "native", "onnx")
@@ -60,13 +60,24 @@ class Model:
         step = self._engine.slice_rows
         slices = [slice(first, first + step) for first in range(0, len(ids), step)]
         if len(slices) == 1:
-            return self._engine.run(dense, ids)
-        scores = [self._engine.run(dense[rows], ids[rows]) for rows in slices]
+            return self._run(dense, ids)
+        scores = [self._run(dense[rows], ids[rows]) for rows in slices]
         return np.concatenate([np.empty(0, np.float32), *scores])
 
     def score_rows(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Probabilities (n,) float32 of rows by feature name, as `parse_rows` takes them."""
         return self.score(*self._fields.parse_rows(rows))
+
+    def _run(self, dense: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """Raises ArtifactError for anything but probabilities: a graph's shapes and values are what it makes them."""
+        scores = self._engine.run(dense, ids)
+        # False for NaN.
+        if scores.shape != (len(ids),) or not (scores.min() >= 0 and scores.max() <= 1):
+            raise ArtifactError(
+                f"{self.recipe.name} gives what are no {len(ids)} probabilities: of shape {scores.shape}, "
+                f"{scores.ravel()[:1]} ...: export the run again"
+            )
+        return scores
 
     def _checked(self, dense: Any, ids: Any) -> tuple[np.ndarray, np.ndarray]:
         dense = np.ascontiguousarray(dense, np.float32)
@@ -107,7 +118,7 @@ def load(path: str | os.PathLike[str] | Artifact, engine: str = "auto", threads:
         whole_number("threads", threads, at_least=1)
     artifact = path if isinstance(path, Artifact) else read_artifact(path)
     model = Model(artifact, _engine(artifact, engine, threads))
-    _check_examples(model)
+    _check_scores(model)
     return model
 
 
@@ -132,12 +143,18 @@ def _engine(artifact: Artifact, name: str, threads: int | None) -> Engine:
     return OnnxEngine(artifact, threads or 1)
 
 
-def _check_examples(model: Model) -> None:
-    """Raise ArtifactError where the model says other of the recipe's examples than when it was exported."""
+def _check_scores(model: Model) -> None:
+    """Raise ArtifactError where the model says other of the recipe's examples than when it was exported, or gives no
+    probabilities for rows of blanks.
+    """
+    model.score(np.full((2, model.recipe.n_dense), np.nan), np.full((2, model.recipe.n_features), BLANK_ID))
     examples = model.recipe.examples
     if not examples:
         return
-    scores = model.score_rows([example.row for example in examples])
+    try:
+        scores = model.score_rows([example.row for example in examples])
+    except RowError as error:
+        raise ArtifactError(f"an example of {model.recipe.name} is no row that it takes: {error}") from None
     for number, (example, score) in enumerate(zip(examples, scores.tolist(), strict=True)):
         if not abs(score - example.probability) <= TOLERANCE:
             raise ArtifactError(

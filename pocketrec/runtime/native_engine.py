@@ -12,14 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from pocketrec.artifact import Artifact, ArtifactError
-from pocketrec.runtime.id_maps import IdMap, id_map
+from pocketrec.runtime.id_maps import IdMap, id_map, vector
 from pocketrec.runtime.native_library import address, library
 from pocketrec.runtime.scratch import Room, Scratch
 
 LAYOUT_SCHEMES = frozenset({"full", "hashing-trick", "hashednets", "robe"})
 _LAYOUT = re.compile(r"(embeddings(?:\.stored)?)\.layout(?:_d(\d+))?")
 _LAYOUT_WIDTH = 20
-_DIM = 3  # place of D in a row of the layout
+_ROWS, _DIM = 1, 3  # places of the table's rows and of D in a row of the layout
 Layer = tuple[np.ndarray, np.ndarray]
 """(weight (inputs, outputs), bias (outputs,))"""
 
@@ -59,6 +59,8 @@ class NativeEngine:
         found = tuple((layers[0][0].shape[0], layers[-1][0].shape[1]) for layers in (bottom, top))
         if rows.features != recipe.n_features or found != wanted:
             raise ArtifactError(f"the layers take and give {found}, and the inputs make {wanted}: export the run again")
+        if (ids.ends > rows.layout[:, _ROWS]).any():
+            raise ArtifactError("the id map gives ids that lie outside the tables: export the run again")
         return cls(rows, ids, bottom, top)
 
     def run(self, dense: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -68,7 +70,7 @@ class NativeEngine:
         bottom = _through(self._bottom, np.log1p(np.where(dense > 0, dense, np.float32(0))), room, last_relu=True)
         vectors = room.take(n, dim)
         vectors[:, 0] = bottom
-        vectors[:, 1:] = self._rows(self._ids(ids), room.take(n - 1, dim))
+        vectors[:, 1:] = self._rows(self._ids.translate(ids), room.take(n - 1, dim))
         products = np.matmul(vectors, vectors.transpose(0, 2, 1), out=room.take(n, n)).reshape(count, n * n)
         crossed = room.take(dim + len(self._pairs))
         crossed[:, :dim] = bottom
@@ -89,15 +91,12 @@ class Rows:
         self.features, self.dim = len(layout), int(layout[0, _DIM])
 
     def __call__(self, ids: np.ndarray, out: np.ndarray) -> np.ndarray:
-        """ids (B, F) contiguous int64, as the memory knows them -> `out`, contiguous (B, F, D) float32.
-
-        Raises ArtifactError for an id outside its table.
-        """
+        """ids (B, F) contiguous int64 within the tables -> `out`, contiguous (B, F, D) float32."""
         native = library()
         assert native is not None
         where = (address(self.memory), address(self.scales), address(self.layout), self.features)
         if not native.pocketrec_lookup(*where, self.features * self.dim, address(ids), len(ids), address(out)):
-            raise ArtifactError("the id map gives an id that lies outside its table: export the run again")
+            raise AssertionError("an id lies outside its table")
         return out
 
 
@@ -110,7 +109,7 @@ def _rows(artifact: Artifact) -> Rows | None:
     owner, width = layouts[0].groups()
     layout = tensors[layouts[0].group()]
     memory = tensors.get(f"{owner}.memory" if width is None else f"{owner}.full_d{width}")
-    scales = tensors.get(f"{owner}.scales")
+    scales = vector(artifact, f"{owner}.scales", np.float32)
     if memory is None or layout.dtype != np.int64 or layout.shape[1:] != (_LAYOUT_WIDTH,) or not len(layout):
         return None
     memory = memory.reshape(-1)
@@ -127,7 +126,7 @@ def _checked(rows: Rows) -> Rows:
     assert native is not None
     sound = native.pocketrec_layout_is_sound(address(rows.layout), rows.features, rows.features * rows.dim, slots)
     blocks = -(-slots // 64)
-    if not sound or (rows.scales is not None and (rows.scales.dtype, len(rows.scales)) != (np.float32, blocks)):
+    if not sound or (rows.scales is not None and len(rows.scales) != blocks):
         raise ArtifactError(f"the layout does not fit a memory of {slots} slots: export the run again")
     return rows
 

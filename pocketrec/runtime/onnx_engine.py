@@ -40,7 +40,10 @@ class OnnxEngine:
     def run(self, dense: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """dense (B, n) float32 raw and ids (B, F) int64 raw -> probabilities (B,) float32."""
         inputs = {"dense": dense, "ids": ids} if self._takes_dense else {"ids": ids}
-        probabilities: np.ndarray = self._session.run(["probability"], inputs)[0]
+        try:
+            probabilities: np.ndarray = self._session.run(["probability"], inputs)[0]
+        except Exception as error:
+            raise ArtifactError(f"onnxruntime cannot compute the graph: {error}") from None
         return probabilities
 
 

@@ -71,10 +71,10 @@ def rows(n, seed=0):
     return dense, raw
 
 
-def write(path, model, ids, *, examples=(), tensors=None, told=None, exported=None):
+def write(path, model, ids, *, examples=(), tensors=None, told=None, exported=None, graph=None):
     """Write the artifact; `told` replaces parts of its recipe, `tensors` some of its tensors (None: left out).
 
-    `exported`: a `pocketrec.export.graph.Graph` to use instead of the stand-in.
+    `exported`: a `pocketrec.export.graph.Graph` to use instead of the stand-in; `graph`: the bytes of another one.
     """
     owner = model.embeddings
     scheme = next(word for word, cls in SCHEMES.items() if isinstance(owner.sharing, cls))
@@ -107,7 +107,7 @@ def write(path, model, ids, *, examples=(), tensors=None, told=None, exported=No
         "made_by": {},
     }
     kept = {name: array for name, array in weights.items() if array is not None and array.dtype != bool}
-    graph = stand_in()
+    graph = graph or stand_in()
     if exported is not None:
         kept = exported.tensors
         graph = place(exported.proto, offsets_of(kept))
@@ -138,13 +138,14 @@ def told_ids(ids):
     return {"policy": ids.name, "rows": list(ids.num_embeddings), "min_count": 1}
 
 
-def stand_in():
-    """A graph of the right signature that says 0.5 of every row."""
+def stand_in(*nodes):
+    """A graph of the right signature that says 0.5 of every row; or, from its (B,) `half`, what `nodes` make of it."""
     nodes = [
         helper.make_node("ReduceSum", ["ids", "axes"], ["sum"], keepdims=0),
         helper.make_node("Mul", ["sum", "zero"], ["nothing"]),
         helper.make_node("Cast", ["nothing"], ["logit"], to=TensorProto.FLOAT),
-        helper.make_node("Sigmoid", ["logit"], ["probability"]),
+        helper.make_node("Sigmoid", ["logit"], ["half" if nodes else "probability"]),
+        *nodes,
     ]
     graph = helper.make_graph(
         nodes,

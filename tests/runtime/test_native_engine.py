@@ -65,9 +65,9 @@ def test_a_memory_of_float16(tmp_path):
     assert np.abs(difference).max() < 1e-6
 
 
-def refused(tmp_path, **changes):
+def refused(tmp_path, ids=None, **changes):
     """The artifact, which `auto` must give to onnxruntime."""
-    ids = small.policy("raw")
+    ids = ids or small.policy("raw")
     path = small.write(tmp_path / "other.pocket", small.dlrm(ids), ids, **changes)
     assert NativeEngine.of(read_artifact(path)) is None
     assert load(path).engine == "onnx"
@@ -107,15 +107,45 @@ def test_a_hostile_layout_is_refused(tmp_path, place, value):
         load(path, engine="native")
 
 
-def test_rows_of_a_ranked_vocabulary_outside_the_tables(tmp_path):
-    """Ids are checked against the layout when they are looked up, wherever they come from."""
+@pytest.mark.parametrize("more", [10**6, -3])
+def test_rows_of_a_ranked_vocabulary_outside_the_tables(tmp_path, more):
     ids = small.policy("ranked")
-    model = small.dlrm(ids, Full())
     rows = small.id_map_tensors(ids)["ids.rows"]
-    path = small.write(tmp_path / "wild.pocket", model, ids, tensors={"ids.rows": rows + np.int32(10**6)})
-    dense, raw = small.rows(300)
-    with pytest.raises(ArtifactError, match="outside its table"):
-        load(path, engine="native").score(dense, raw)
+    path = small.write(
+        tmp_path / "wild.pocket", small.dlrm(ids, Full()), ids, tensors={"ids.rows": rows + np.int32(more)}
+    )
+    with pytest.raises(ArtifactError, match=r"ids.rows has rows outside the tables"):
+        load(path, engine="native")
+
+
+@pytest.mark.parametrize("name", ["raw", "vocabulary"])
+def test_an_id_map_that_gives_more_than_the_tables_have(tmp_path, name):
+    """Refused before a request meets such an id."""
+    ids = small.policy(name)
+    model = small.dlrm(ids)
+    layout = model.embeddings.layout.numpy().copy()
+    layout[1, 1] = 2
+    path = small.write(tmp_path / "short.pocket", model, ids, tensors={"embeddings.layout": layout})
+    with pytest.raises(ArtifactError, match="ids that lie outside the tables"):
+        load(path, engine="native")
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"), [("filtered", "ids.bits"), ("vocabulary", "ids.kept"), ("ranked", "ids.rows")]
+)
+def test_tensors_that_are_long_and_hold_nothing(tmp_path, name, tensor):
+    """Of shape (n, 0): `len` says n, and C++ would read n items that are not there."""
+    ids = small.policy(name)
+    held = small.id_map_tensors(ids)[tensor]
+    refused(tmp_path, ids=ids, tensors={tensor: np.zeros((len(held), 0), held.dtype)})
+
+
+def test_scales_that_are_long_and_hold_nothing(tmp_path):
+    ids = small.policy("raw")
+    model = small.dlrm(ids, bits=8)
+    scales = np.zeros((len(model.embeddings.scales), 0), np.float32)
+    path = small.write(tmp_path / "x.pocket", model, ids, tensors={"embeddings.scales": scales})
+    assert NativeEngine.of(read_artifact(path)) is None
 
 
 def test_layers_that_do_not_fit(tmp_path):

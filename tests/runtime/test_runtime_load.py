@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import small_dlrm as small
+from onnx import TensorProto, helper
 
 from pocketrec.artifact import ArtifactError, read_artifact
 from pocketrec.errors import UsageError
@@ -112,6 +113,33 @@ def test_examples_are_scored_at_load(tmp_path, model, ids, path):
     bad = small.write(tmp_path / "bad.pocket", model, ids, examples=off)
     with pytest.raises(ArtifactError, match=r"example 1 of small scores .* when it was exported"):
         load(bad)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        ([("Log", ["half"])], "gives what are no 2 probabilities: of shape (2,), [-0.69"),
+        ([("Neg", ["half"], "less"), ("Sqrt", ["less"])], "[nan]"),
+        ([("Unsqueeze", ["half", "axes"])], "of shape (2, 1)"),
+        ([("Concat", ["half", "half"])], "of shape (4,)"),
+        ([("NoSuchOperator", ["half"])], "refuses the graph"),
+        ([("Div", ["sum", "nothing"], "none"), ("Cast", ["none"])], "cannot compute the graph"),
+    ],
+)
+def test_graphs_that_give_no_probabilities(tmp_path, model, ids, nodes, said):
+    """An output's declared shape binds no runtime, and a file without examples may hold any graph."""
+    options = {"Concat": {"axis": 0}, "Cast": {"to": TensorProto.FLOAT}}
+    made = [helper.make_node(op, takes, gives or ["probability"], **options.get(op, {})) for op, takes, *gives in nodes]
+    path = small.write(tmp_path / "odd.pocket", model, ids, graph=small.stand_in(*made))
+    with pytest.raises(ArtifactError) as raised:
+        load(path, "onnx")
+    assert said in str(raised.value)
+
+
+def test_examples_that_are_no_rows(tmp_path, model, ids):
+    path = small.write(tmp_path / "x.pocket", model, ids, examples=[{"row": ROW | {"price": "x"}, "probability": 0.5}])
+    with pytest.raises(ArtifactError, match="an example of small is no row that it takes: row 0, feature 'price'"):
+        load(path)
 
 
 def test_an_artifact_read_before_is_taken_as_it_is(path):
