@@ -17,8 +17,8 @@ RECIPE = PAGE.split("## recipe.json")[1].split("\n## ")[0]
 
 
 def test_the_page_lists_every_field_and_no_other():
-    first_cells = re.findall(r"^\| (.*?) \|", RECIPE, re.MULTILINE)
-    listed = [name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)]
+    heads = re.findall(r"^- (.*?):", RECIPE, re.MULTILINE)
+    listed = [name for head in heads for name in re.findall(r"`(\w+)`", head)]
     assert sorted(listed) == sorted([*made.recipe(), "files"])
 
 
@@ -32,4 +32,4 @@ def test_the_page_knows_the_words():
 
 def test_the_examples_of_ids_are_right():
     assert f'`"shoes"` -> {text_id("shoes")}' in PAGE
-    assert f'`"68fd1e64"` | their uint32: {int("68fd1e64", 16)}' in PAGE
+    assert f'`"68fd1e64"` -> {int("68fd1e64", 16)}' in PAGE
