@@ -87,6 +87,17 @@ def test_every_scheme_trains_on_every_kind_of_ids(prepared, tmp_path, sharing, i
     assert metrics["compression_with_id_map"] != metrics["compression"]
 
 
+@pytest.mark.parametrize("library", ["fastapi", "prometheus_client"])
+def test_a_library_of_an_extra_that_is_missing(library, monkeypatch, capsys):
+    """Not a traceback: the one line that installs it."""
+    monkeypatch.setitem(sys.modules, library, None)
+    for name in [name for name in sys.modules if name.startswith("pocketrec.serving")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["serve", "x.pocket"]) == 2
+    said = f"serve needs {library.replace('_', '-')}, which is not installed: pip install 'pocketrec[serve]'"
+    _one_line(capsys.readouterr().err, re.escape(said))
+
+
 def test_help_names_every_scheme_and_ranker(capsys):
     """The words are written out, so that --help need not import torch."""
     from pocketrec.cli import train

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pocketrec
-from pocketrec.errors import PocketrecError
+from pocketrec.cli.missing import what_to_install
+from pocketrec.errors import PocketrecError, UsageError
 
 COMMANDS = (
     *("demo", "synth", "prepare", "plan", "train", "encode", "evaluate", "info", "study", "report"),
@@ -51,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
             epilog=command.EXAMPLE,
         )
         command.add_arguments(own)
-        own.set_defaults(run=command.run)
+        own.set_defaults(run=command.run, command=name)
     return top
 
 
@@ -73,6 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         print("pocketrec: error: not enough memory: lower --batch-size or --embedding-dim", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:
+        told = what_to_install(error.name or "", args.command)
+        if told is None:
+            raise
+        print(f"pocketrec: error: {told}", file=sys.stderr)
+        return UsageError.exit_code
     except OSError as error:
         print(f"pocketrec: error: {_explain(error)}", file=sys.stderr)
         return 1

@@ -164,6 +164,15 @@ def test_it_serves_without_torch(environment, exported):
     assert server.returncode == 0
 
 
+def test_an_extra_that_is_missing_is_told_by_its_name_here(environment):
+    """Nobody who has this distribution should install the other one over it."""
+    without = "import sys; sys.modules['polars'] = None; from pocketrec.cli import main; main(sys.argv[1:])"
+    command = [environment, "-I", "-c", without, "score", "x", "--in", "y", "--out", "z.csv"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert "pip install 'pocketrec-runtime[score]'" in told
+    assert "Traceback" not in told
+
+
 def test_its_command_line_has_what_needs_no_torch(environment):
     program = environment.with_name("pocketrec")
     shown = run(program, "--help")
