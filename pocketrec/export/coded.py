@@ -41,6 +41,7 @@ class Together(NamedTuple):
     @classmethod
     def of(cls, tables: Sequence[CodedTable]) -> Together:
         """Of tables of one D."""
+        tables = [table if len(table.basis) else _zeros(table) for table in tables]
         most, numbers = (max(table.means.shape[i] for table in tables) for i in (0, 1))
         sizes = [len(table.first_rows) for table in tables]
 
@@ -60,6 +61,13 @@ class Together(NamedTuple):
             cells("scales", torch.float16),
             torch.stack([pad(t.basis * t.basis_scales, (0, 0, 0, numbers - len(t.basis))) for t in tables]),
         )
+
+
+def _zeros(table: CodedTable) -> CodedTable:
+    """A table of which nothing is stored, as one tier of a number without bits, lest the codes of another are read."""
+    first, cell = torch.zeros(1, dtype=torch.int64), torch.zeros(1, 1)
+    basis = table.basis.new_zeros(1, table.basis.shape[1])
+    return CodedTable(first, first, first, cell.long(), cell.int(), cell, cell, basis, cell)
 
 
 def prepare_(module: nn.Module) -> None:

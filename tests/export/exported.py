@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnxruntime
 import torch
 from lookups import ALL
 from torch import Tensor, nn
 
-from pocketrec import EmbeddingBagCollection, Table, TransformCoding
-from pocketrec.compress.transform import encode_, table_weights
+from pocketrec import EmbeddingBagCollection, Full, Table, encode
+from pocketrec.compress.transform import table_weights
 from pocketrec.errors import UsageError
 from pocketrec.export.graph import Graph, place
 
@@ -44,13 +46,19 @@ def heated(module: EmbeddingBagCollection) -> EmbeddingBagCollection:
     return module.eval()
 
 
-def coded() -> EmbeddingBagCollection:
-    """Tables of codes, made from full ones."""
-    full = embeddings("full")
-    made = EmbeddingBagCollection(full.tables, TransformCoding(), memory_bytes=6000)
+def coded(kept: str = "abc", memory_bytes: int = 6000, dims: Sequence[int] = (12, 12, 12)) -> EmbeddingBagCollection:
+    """Tables of codes, made from full ones; those not `kept` have rows so small that no codes are spent on them."""
+    torch.manual_seed(0)
+    rows = zip("abc", (129, 7, 1000), dims, (("a",), ("b1", "b2"), ("c",)), strict=True)
+    full = EmbeddingBagCollection([Table(*table) for table in rows], Full(), init=1.0)
+    with torch.no_grad():
+        for table, weight in zip(full.tables, table_weights(full), strict=True):
+            weight.mul_(1 if table.name in kept else 1e-4)
     counts = [torch.arange(table.num_embeddings, 0, -1) for table in full.tables]
-    encode_(made, table_weights(full), counts=counts)
-    return made.eval()
+    made = encode(full, memory_bytes=memory_bytes, counts=counts).eval()
+    stored = dict(zip("abc", made.recovery.components.tolist(), strict=True))
+    assert all((stored[name] > 0) == (name in kept) for name in "ac")
+    return made
 
 
 def random_ids(*shape: int) -> Tensor:

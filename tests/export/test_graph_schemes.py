@@ -12,7 +12,7 @@ from pocketrec import quantize_
 from pocketrec.export.graph import graph_of
 from pocketrec.export.tracing import called
 
-CODED = "transform-coding"
+CODED = {"transform-coding": {}, "transform-coding of one table": {"kept": "a", "memory_bytes": 600}}
 SCHEMES = (
     "robe",
     "robe-linear-signed",
@@ -26,7 +26,7 @@ SCHEMES = (
     "low-rank-hashed",
     "tt",
     "dhe-mish",
-    CODED,
+    *CODED,
 )
 """One of each kind; test_plain_lookup.py has them all."""
 MEMORIES = {
@@ -48,7 +48,7 @@ def exported(modules: dict[str, nn.Module]):
 
 @pytest.fixture(scope="module")
 def schemes():
-    return exported({name: coded() if name == CODED else heated(embeddings(name)) for name in SCHEMES})
+    return exported({name: coded(**CODED[name]) if name in CODED else heated(embeddings(name)) for name in SCHEMES})
 
 
 @pytest.fixture(scope="module")

@@ -31,8 +31,18 @@ def test_rows_are_those_of_the_op(scheme):
     torch.testing.assert_close(*both(module, random_ids(129)))
 
 
-def test_coded_rows_are_those_of_the_module():
-    torch.testing.assert_close(*both(coded(), random_ids(129)))
+@pytest.mark.parametrize(
+    "made",
+    [
+        {},
+        {"kept": "a", "memory_bytes": 600},
+        {"kept": "c", "memory_bytes": 600},
+        {"kept": "a", "memory_bytes": 600, "dims": (12, 12, 5)},
+    ],
+)
+def test_coded_rows_are_those_of_the_module(made):
+    """Tables of which a small budget stores nothing, the first, the last, or all of a width, reading others' codes."""
+    torch.testing.assert_close(*both(coded(**made), random_ids(129)))
 
 
 @pytest.mark.parametrize("pooling", ["sum", "mean", "max"])
