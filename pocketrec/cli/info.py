@@ -1,4 +1,4 @@
-"""Say what a prepared log or a run folder holds."""
+"""Say what a prepared log, a run folder or an artifact holds."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from pocketrec.errors import DataError, PocketrecError
 EXAMPLE = """examples:
   pocketrec info prepared
   pocketrec info runs/robe-1000x
+  pocketrec info clicks.pocket
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="DIR|RUN", help="a folder written by pocketrec prepare or pocketrec train")
+    parser.add_argument(
+        "folder", metavar="DIR|RUN|FILE", help="written by pocketrec prepare, pocketrec train or pocketrec export"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -25,8 +28,10 @@ def run(args: argparse.Namespace) -> None:
         print(_log(folder))
     elif (folder / "config.json").exists():
         print(_run(folder))
+    elif folder.is_file():
+        print(_artifact(folder))
     else:
-        raise DataError(f"{folder}: neither a prepared log (manifest.json) nor a run (config.json)")
+        raise DataError(f"{folder}: neither a prepared log (manifest.json), nor a run (config.json), nor an artifact")
 
 
 def _log(folder: Path) -> str:
@@ -69,6 +74,36 @@ def _run(folder: Path) -> str:
         if isinstance(error, PocketrecError):
             raise
         raise DataError(f"{path}: damaged, or another version's ({error!r}): train the run again") from None
+
+
+def _artifact(path: Path) -> str:
+    from pocketrec.artifact import read_artifact
+    from pocketrec.artifact.recipe import KINDS
+
+    artifact = read_artifact(path)
+    recipe = artifact.recipe
+    memory = recipe.memory
+    told = [
+        ("file", f"{size(artifact.size)}, sha256 {artifact.sha256}"),
+        ("model", f"{recipe.model['ranker']}, {recipe.model['preset']}, over {recipe.sharing['scheme']}"),
+        ("memory", f"{size(memory['bytes'])}: {number(memory['slots'])} slots in {memory['dtype']}"),
+        ("ids", str(recipe.ids["policy"])),
+    ]
+    # What only informs may be missing.
+    words = {"dense_part_bytes": "dense part", "id_map_bytes": "id map", "full_bytes": "full tables"}
+    sizes = {word: recipe.sizes.get(name) for name, word in words.items()}
+    told += [(name, size(n)) for name, n in sizes.items() if isinstance(n, int)]
+    told += [(f"AUC, {split}", f"{each['auc']:.5f}") for split, each in recipe.metrics.items() if _has_auc(each)]
+    told += [("made by", ", ".join(f"{name} {value}" for name, value in recipe.made_by.items()))]
+    columns = [("number", ", ".join(recipe.inputs.dense))]
+    columns += [
+        (kind, ", ".join(each.name for each in recipe.inputs.categorical if each.kind == kind)) for kind in KINDS
+    ]
+    return f"{pairs(str(path), told)}\n\n{pairs('columns', [each for each in columns if each[1]], 100)}"
+
+
+def _has_auc(metrics: Any) -> bool:
+    return isinstance(metrics.get("auc"), float)
 
 
 def _described(folder: Path, about: dict[str, Any]) -> str:

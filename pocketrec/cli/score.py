@@ -9,6 +9,7 @@ goes on where it was.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 
 from pocketrec.cli.show import number, pairs
@@ -41,17 +42,21 @@ def run(args: argparse.Namespace) -> None:
     from pocketrec.runtime import score_file
 
     started = time.perf_counter()
-    report = score_file(
-        args.artifact,
-        args.log,
-        args.out,
-        format=args.format,
-        label=args.label,
-        separator=args.separator,
-        on_bad_row=args.on_bad_row,
-        engine=args.engine,
-        workers=args.workers,
-    )
+    try:
+        report = score_file(
+            args.artifact,
+            args.log,
+            args.out,
+            format=args.format,
+            label=args.label,
+            separator=args.separator,
+            on_bad_row=args.on_bad_row,
+            engine=args.engine,
+            workers=args.workers,
+        )
+    except KeyboardInterrupt:
+        print("pocketrec: scores up to the last few seconds are kept: the same command goes on", file=sys.stderr)
+        raise
     told = [("rows scored", number(report.rows))]
     told += [(f"skipped: {rule}", number(rows)) for rule, rows in report.skipped.items()]
     if report.labelled:

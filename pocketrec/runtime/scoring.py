@@ -35,8 +35,8 @@ from pocketrec.runtime.unfinished import Unfinished
 
 BLOCK_BYTES = 4 << 20
 """Text that one thread works on at a time."""
-PART_ROWS = 1 << 20
-"""Rows scored between two parts: about as much work as a kill costs."""
+PART_ROWS = 1 << 18
+"""Rows scored between two parts: about as much work as a kill costs, some seconds."""
 _Scored = tuple[np.ndarray, np.ndarray, np.ndarray]
 """(rows, scores, labels) of one block."""
 

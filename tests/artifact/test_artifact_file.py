@@ -14,6 +14,7 @@ import pytest
 import safetensors.numpy
 
 from pocketrec.artifact import ArtifactError, artifact_of, offsets_of, read_artifact, write_artifact
+from pocketrec.cli import main
 
 NAMES = ["recipe.json", "model.safetensors", "model.onnx"]
 
@@ -42,6 +43,20 @@ def test_what_is_written_is_read(path, tensors):
     assert [each.kind for each in artifact.recipe.inputs.categorical] == ["hex", "integer", "text"]
     assert artifact.recipe.examples[0].row["C3"] == {"id": 9}
     assert artifact.size == path.stat().st_size
+
+
+def test_info_tells_what_a_file_holds(path, tmp_path, capsys):
+    """What only informs may be missing: a recipe of another writer is told all the same."""
+    assert main(["info", str(path)]) == 0
+    shown = capsys.readouterr().out
+    for told in ("dlrm, kaggle, over robe", "2.05 kB: 512 slots in float32", "1 GB", "0.75000", "I1, I2"):
+        assert told in shown
+    bare = tmp_path / "bare.pocket"
+    nothing = {"sizes": {}, "metrics": {}, "made_by": {}, "data": {}}
+    write_artifact(bare, made.recipe() | nothing, made.tensors(), made.model(made.tensors()).SerializeToString())
+    assert main(["info", str(bare)]) == 0
+    bare.write_bytes(b"no artifact")
+    assert main(["info", str(bare)]) == 1
 
 
 def test_weights_are_aligned_views_that_nobody_can_write(path, tensors):

@@ -17,7 +17,7 @@ import small_dlrm as small
 from pocketrec.cli import main
 from pocketrec.data.lock import lock_folder
 from pocketrec.errors import DataError, UsageError
-from pocketrec.runtime import area as area_module, load, score_file, scoring
+from pocketrec.runtime import area as area_module, load, score_file, scoring, unfinished
 from pocketrec.runtime.model import Model
 
 CRITEO = {
@@ -276,6 +276,26 @@ def test_a_killed_run_goes_on(tmp_path, criteo, suffix, monkeypatch, capsys):
     assert read(out)["row"].to_list() == list(range(1000))
     np.testing.assert_allclose(read(out)["score"].to_numpy(), by_hand(criteo, rows), atol=1e-6)
     assert sorted(each.name for each in tmp_path.iterdir()) == [f"log.{suffix}", "s.parquet"]
+
+
+def test_an_interrupted_score_says_that_it_goes_on(tmp_path, criteo, monkeypatch, capsys):
+    rows = lines(600)
+    log, out = write(tmp_path / "log.tsv", rows), tmp_path / "s.parquet"
+    command = ["score", str(criteo), "--in", str(log), "--out", str(out)]
+    add, kept = unfinished.Unfinished.add, []
+
+    def interrupted(self, *args):
+        if len(kept) == 3:
+            raise KeyboardInterrupt
+        kept.append(add(self, *args))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(unfinished.Unfinished, "add", interrupted)
+        assert main(command) == 130
+    assert "are kept: the same command goes on" in capsys.readouterr().err
+    assert main(command) == 0
+    assert "scored earlier" in capsys.readouterr().out
+    np.testing.assert_allclose(read(out)["score"].to_numpy(), by_hand(criteo, rows), atol=1e-6)
 
 
 def test_what_another_log_left_is_dropped_and_told(tmp_path, criteo, capsys):
