@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from typing import Any
@@ -123,6 +124,7 @@ def test_a_wrong_route_method_or_type(server, method, path, headers, status):
         (b"POST /score HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-type: application/json\r\n\r\nxyz\r\n", 400),
         (b"GET /healthz HTTP/1.1\r\n" + b"x: y\r\n" * 20_000, 431),
         (b"GET /" + b"x" * 100_000, 431),
+        (b"GET /healthz HTTP/1.1\r\nx: " + b"y" * 66_000 + b"\r\n\r\n", 431),
     ],
 )
 def test_what_is_no_http(server, sent, status):
@@ -132,6 +134,29 @@ def test_what_is_no_http(server, sent, status):
         assert told[0] == status
         assert told[2]["error"]["message"]
         assert ends(sock)
+
+
+def test_the_largest_head(server):
+    """Whole in one read or in two, with a body right behind it."""
+    body = json.dumps({"rows": [ROW]}).encode()
+    with connected(server) as sock:
+        for pad in (60_000, 65_000):
+            sock.sendall(head(len(body), f"x: {'y' * pad}") + body)
+            assert answer(sock)[0] == 200
+
+
+@pytest.mark.parametrize("trailers", [b"x: %s\r\n" % (b"y" * 1000), b"y" * 1000], ids=["many", "one"])
+def test_trailers_without_end(server, trailers):
+    """Fields after the body are held in memory like those before it."""
+    before = server.resident()
+    with connected(server) as sock:
+        sock.sendall(head(None, "transfer-encoding: chunked") + b"2\r\n{}\r\n0\r\n" + trailers.partition(b" ")[0])
+        with contextlib.suppress(ConnectionError):  # the server may have had enough
+            for _ in range(64):
+                sock.sendall(trailers * 1000)
+        status, headers, _ = answer(sock)
+    assert (status, headers["connection"]) == (431, "close")
+    assert server.resident() - before < 40e6
 
 
 def disturbed(server, work):

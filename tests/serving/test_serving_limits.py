@@ -14,7 +14,7 @@ from small_models import ROW
 
 from pocketrec.errors import UsageError
 from pocketrec.serving import Settings
-from pocketrec.serving.protocol import protocol_class
+from pocketrec.serving.protocol import LimitedProtocol
 
 BODY = {"rows": [ROW]}
 
@@ -153,15 +153,16 @@ async def _nothing(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body"})
 
 
-def connections(work: Any, **limits: Any) -> Any:
-    """What the coroutine function `work(open)` returns; `open()` makes one more connection to a server."""
+def connections(
+    work: Any, app: Any = _nothing, protocol: Any = LimitedProtocol, idle_seconds: float = 10, **limits: Any
+) -> Any:
+    """What the coroutine function `work(open)` returns; `open()` makes one more connection to a server of `app`."""
 
     async def main() -> Any:
-        protocol = protocol_class(limits.get("max_connections", 100))
-        protocol.head_seconds = limits.get("head_seconds", 10)
         listening = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(_nothing, http=protocol, ws="none", lifespan="off", log_config=None)
-        config.timeout_keep_alive = limits.get("idle_seconds", 10)
+        limited = type("Limited", (protocol,), limits)
+        config = uvicorn.Config(app, http=limited, ws="none", lifespan="off", log_config=None)
+        config.timeout_keep_alive = idle_seconds
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server._serve([listening]))
         try:
@@ -199,6 +200,48 @@ def test_a_connection_that_asks_nothing_is_closed():
         return told
 
     assert connections(work, idle_seconds=0.05) == b""
+
+
+LARGE = bytes(64 << 20)  # more than the kernel takes for the two sides
+
+
+async def _large(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": LARGE})
+
+
+@pytest.mark.parametrize(
+    ("asked", "held", "limits"),
+    [
+        (b"", None, {"take_seconds": 0.05}),
+        (b"connection: close\r\n", len(LARGE), {"take_seconds": 0.05}),
+        (b"", len(LARGE), {"idle_seconds": 0.05}),
+    ],
+    ids=["stalled", "closing", "idle"],
+)
+def test_an_answer_that_is_not_taken(asked, held, limits):
+    """The connection is cut, else a client that never reads keeps it for ever; held: bytes that nobody waits for."""
+    gone = asyncio.Event()
+
+    class Watched(LimitedProtocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            transport.set_write_buffer_limits(held)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            gone.set()
+
+    async def work(open):
+        _, writer = await open()
+        writer.write(b"GET / HTTP/1.1\r\n" + asked + b"\r\n")
+        try:
+            async with asyncio.timeout(20):
+                await gone.wait()
+        finally:
+            writer.transport.abort()
+
+    connections(work, _large, Watched, **limits)
 
 
 def test_connections_are_counted():
