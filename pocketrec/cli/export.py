@@ -15,14 +15,14 @@ import argparse
 from typing import Any
 
 from pocketrec.cli.show import number, pairs, ratio, size
-from pocketrec.errors import UsageError, one_of
+from pocketrec.errors import UsageError
+from pocketrec.export.out import format_of
 
 EXAMPLE = """examples:
   pocketrec export runs/robe-1000x --out robe.pocket
   pocketrec export runs/robe-1000x --out robe-int8.pocket --dtype int8
-  pocketrec export runs/robe-1000x --out robe.onnx --format onnx
+  pocketrec export runs/robe-1000x --out robe.onnx
 """
-FORMATS = ("pocket", "onnx", "pt2", "aoti")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,28 +38,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        default="pocket",
         metavar="pocket|onnx|pt2|aoti",
-        help="pocket (default): the artifact, for pocketrec serve and score; onnx: one graph with its weights inside; "
-        "pt2: a program that PyTorch loads without pocketrec (torch.export); aoti: the same, compiled for processors "
-        "like this one (AOTInductor; takes a C++ compiler)",
+        help="pocket: the artifact, for pocketrec serve and score; onnx: one graph with its weights inside; pt2: a "
+        "program that PyTorch loads without pocketrec (torch.export); aoti: the same, compiled for processors like this one "
+        "(AOTInductor; takes a C++ compiler). Default: what FILE ends in, .pocket, .onnx or .pt2; else pocket",
     )
     parser.add_argument("--name", metavar="NAME", help="of the model, told by what serves it (default: that of FILE)")
 
 
 def run(args: argparse.Namespace) -> None:
-    one_of("format", args.format, FORMATS)
-    if args.format != "pocket" and args.name is not None:
-        raise UsageError(f"--name is for --format pocket: a {args.format} file tells no name")
+    format = format_of(args.out, args.format)
+    if format != "pocket" and args.name is not None:
+        raise UsageError(f"--name is for --format pocket: {format} tells no name")
     from pocketrec.export.pack import export_run, log_of
 
     log = log_of(args.folder, args.data)
-    if args.format == "pocket":
+    if format == "pocket":
         print(summary(export_run(args.folder, log, args.out, args.dtype, args.name)))
         return
     from pocketrec.export.programs import export_program
 
-    told = export_program(args.folder, log, args.out, args.format, args.dtype)
+    told = export_program(args.folder, log, args.out, format, args.dtype)
     print(pairs(args.out, [("file", size(told["bytes"])), ("checked", _checked(told["parity"]))]))
 
 

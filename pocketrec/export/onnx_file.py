@@ -15,6 +15,7 @@ from pocketrec.export import parity
 from pocketrec.export.bags import PaddedBags
 from pocketrec.export.dialects import Onnx
 from pocketrec.export.graph import graph_of
+from pocketrec.export.out import writable
 from pocketrec.export.tracing import called, whole
 from pocketrec.files import atomic_path
 
@@ -49,8 +50,10 @@ def export_onnx(
 
     Raises:
         ExportError: it differs from PyTorch by more than 1e-5; nothing is written then.
-        UsageError: a model that cannot be traced, such as one that makes bags of offsets; 2 GB or more.
+        UsageError: a model that cannot be traced, such as one that makes bags of offsets; 2 GB or more; a folder where
+            the file should go.
     """
+    writable(out)
     if ids is None:
         source = called(model, example)
     else:

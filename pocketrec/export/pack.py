@@ -17,6 +17,7 @@ from pocketrec.export import parity
 from pocketrec.export.about import about, sizes_written
 from pocketrec.export.examples import examples_of, score_rows
 from pocketrec.export.graph import build_graph, place, served_copy
+from pocketrec.export.out import writable
 from pocketrec.export.quantise import dtype_of, in_dtype
 from pocketrec.runs import TrainedRun, evaluate_run, open_run, read_config
 
@@ -66,9 +67,10 @@ def export_run(
         name: of the model; by default that of `out`.
 
     Raises:
-        UsageError: a type that the run cannot have.
+        UsageError: a type that the run cannot have; a folder where the file should go.
         ExportError: the graph says other than PyTorch by more than 1e-5.
     """
+    writable(out)
     name = _checked_name(Path(out).stem if name is None else name)
     run = open_run(run_folder, log)
     dtype = dtype_of(run, dtype)

@@ -12,6 +12,7 @@ import torch
 from pocketrec.data import ClickLog
 from pocketrec.export.examples import score_rows
 from pocketrec.export.onnx_file import export_onnx
+from pocketrec.export.out import writable
 from pocketrec.export.pt2 import export_pt2
 from pocketrec.export.quantise import dtype_of, in_dtype
 from pocketrec.runs import open_run
@@ -30,6 +31,7 @@ def export_program(
 
     Returns its `bytes` and `parity`. Arguments and errors are those of `export_run`.
     """
+    writable(out)
     run = open_run(run_folder, log)
     served = in_dtype(run, dtype_of(run, dtype))
     rows = score_rows(served, log)

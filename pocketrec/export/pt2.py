@@ -18,6 +18,7 @@ from pocketrec.errors import UsageError
 from pocketrec.export import parity
 from pocketrec.export.bags import PaddedBags
 from pocketrec.export.dialects import Torch
+from pocketrec.export.out import writable
 from pocketrec.export.tracing import Source, called, traced, whole
 from pocketrec.files import atomic_path
 
@@ -45,8 +46,9 @@ def export_pt2(
 
     Raises:
         ExportError: it differs from PyTorch by more than 1e-5; nothing is written then.
-        UsageError: a model that cannot be traced; no compiler.
+        UsageError: a model that cannot be traced; a folder where the file should go; no compiler.
     """
+    writable(out)
     if ids is None:
         source = called(model, example)
     else:

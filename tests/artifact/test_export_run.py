@@ -19,7 +19,8 @@ import pytest
 from pocketrec.artifact import read_artifact
 from pocketrec.cli import main
 from pocketrec.data import open_log, prepare, synthesize
-from pocketrec.export import Graph, pack, parity
+from pocketrec.export import Graph, pack, parity, programs
+from pocketrec.export.out import format_of
 from pocketrec.runs import evaluate_run, open_run
 
 QUICK = ["--batch-size", "256", "--epochs", "1", "--threads", "1"]
@@ -174,7 +175,7 @@ def test_text_integers_fractions_and_a_vocabulary(shop, tmp_path):
 def test_the_graph_alone(trained, exported, tmp_path, capsys):
     """One .onnx file with its weights inside, for those who bring their own runtime."""
     out = tmp_path / "clicks.onnx"
-    assert main(["export", str(trained), "--out", str(out), "--format", "onnx", "--dtype", "int8"]) == 0
+    assert main(["export", str(trained), "--out", str(out), "--dtype", "int8"]) == 0
     assert "graph and PyTorch at most" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == [out]
     model, graph = onnx.load(out), onnx.load_from_string(read_artifact(exported).graph)
@@ -228,13 +229,46 @@ def test_another_log(trained, shop, tmp_path, capsys):
     [
         (["--dtype", "int7"], 2, "did you mean 'int"),
         (["--format", "pickle"], 2, "format: unknown name 'pickle'"),
-        (["--format", "onnx", "--name", "x"], 2, "--name is for --format pocket"),
+        (["--out", "x.onnx", "--name", "x"], 2, "--name is for --format pocket"),
         (["--name", "a/b"], 2, "name: a model's name is"),
     ],
 )
 def test_flags_that_make_no_sense(trained, tmp_path, capsys, flags, code, said, monkeypatch):
     assert said in refused(capsys, str(trained), "--out", str(tmp_path / "x.pocket"), *flags, code=code)
     assert not (tmp_path / "x.pocket").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("x", "pocket"), ("x.bin", "pocket"), ("x.pocket", "pocket"), ("a.pocket/x.ONNX", "onnx"), ("x.pt2", "pt2")],
+)
+def test_a_file_s_name_says_its_format(name, format):
+    """Catches an artifact that is named x.onnx."""
+    assert format_of(name, None) == format
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "said"),
+    [
+        ("x.onnx", "pocket", "x.pocket, or leave --format out for onnx"),
+        ("x.pocket", "onnx", "x.onnx, or leave --format out"),
+        ("x.onnx", "aoti", "x.pt2, or leave --format out"),
+    ],
+)
+def test_a_name_of_another_format(trained, tmp_path, capsys, name, format, said):
+    assert said in refused(capsys, str(trained), "--out", str(tmp_path / name), "--format", format, code=2)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("format", ["pocket", "onnx"])
+def test_a_folder_where_the_file_should_go(trained, tmp_path, capsys, format, monkeypatch):
+    """Said before the work, not after it."""
+    for module in (pack, programs):
+        monkeypatch.setattr(module, "open_run", lambda *_: pytest.fail("went to work"))
+    (tmp_path / "file").touch()
+    for out, said in ((tmp_path, "is a folder, and must be a file"), (tmp_path / "file" / "x", "is no folder")):
+        assert said in refused(capsys, str(trained), "--out", str(out), "--format", format, code=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_no_run(tmp_path, capsys):
