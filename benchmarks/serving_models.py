@@ -23,9 +23,9 @@ def log_file(folder: Path) -> Path:
     """A synthetic log of 20,000 lines, prepared beside."""
     path = folder / "log.tsv"
     if not path.exists():
-        _pocketrec("synth", "--rows", "20000", "--out", path)
+        run_pocketrec("synth", "--rows", "20000", "--out", path)
     if not (folder / "prepared").exists():
-        _pocketrec("prepare", path, "--out", folder / "prepared")
+        run_pocketrec("prepare", path, "--out", folder / "prepared")
     return path
 
 
@@ -37,10 +37,10 @@ def artifact(folder: Path, preset: str) -> Path:
         log_file(folder)
         if not (run / "model.pt").exists():
             sharing = ("--memory-size", SLOTS[preset], "--chunk-size", CHUNK[preset])
-            _pocketrec(
+            run_pocketrec(
                 "train", "--data", folder / "prepared", "--out", run, "--preset", preset, "--epochs", 1, *sharing
             )
-        _pocketrec("export", run, "--out", path)
+        run_pocketrec("export", run, "--out", path)
     return path
 
 
@@ -93,5 +93,6 @@ def _drawn_ids(column: int, rows: int) -> np.ndarray:
     return np.unique(drawn)
 
 
-def _pocketrec(*arguments: Any) -> None:
+def run_pocketrec(*arguments: Any) -> None:
+    """A command, in a process of its own."""
     subprocess.run([sys.executable, "-m", "pocketrec", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
