@@ -41,7 +41,7 @@ def record(benchmark: str, shape: str, backend: str, unit: str, values: Sequence
     """Append one row with the least, the middle and the greatest of `values`, and print it."""
     row = {
         "date": today(),
-        "commit": commit(),
+        "commit": COMMIT,
         "machine": machine(),
         "versions": versions(),
         "benchmark": benchmark,
@@ -84,7 +84,7 @@ def versions() -> str:
     return ", ".join([f"python {platform.python_version()}", *packages])
 
 
-def commit() -> str:
+def _commit() -> str:
     """The short hash of the checkout, with `+` when files differ from it."""
     told = subprocess.run(
         ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
@@ -94,3 +94,7 @@ def commit() -> str:
         check=False,
     )
     return told.stdout.strip() or "unknown"
+
+
+COMMIT = _commit()
+"""When the benchmark began: the checkout may go on meanwhile."""
