@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         metavar="pocket|onnx|pt2|aoti",
         help="pocket: the artifact, for pocketrec serve and score; onnx: one graph with its weights inside; pt2: a "
-        "program that PyTorch loads without pocketrec (torch.export); aoti: the same, compiled for processors like this one "
-        "(AOTInductor; takes a C++ compiler). Default: what FILE ends in, .pocket, .onnx or .pt2; else pocket",
+        "program that PyTorch loads without pocketrec (torch.export); aoti: the same, compiled for processors like "
+        "this one (AOTInductor; takes a C++ compiler). Default: what FILE ends in, .pocket, .onnx or .pt2; else pocket",
     )
     parser.add_argument("--name", metavar="NAME", help="of the model, told by what serves it (default: that of FILE)")
 

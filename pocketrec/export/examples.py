@@ -20,6 +20,8 @@ ROWS = 2048
 EXAMPLES = 8
 _LARGEST = float(np.log(np.finfo(np.float32).max)) * (1 - 1e-6)
 """Of log(1 + x): a log may hold larger numbers than float32, which no artifact is asked about."""
+_WHOLE = 1 << 53
+"""Below which float64 holds every whole number."""
 _SPLITS = ("validation", "test", "train")
 
 
@@ -29,7 +31,7 @@ class Rows:
 
     split: str
     dense: np.ndarray
-    """(n, n_dense) float32, raw."""
+    """(n, n_dense) float64, raw."""
     ids: np.ndarray
     """(n, F) int64, raw."""
     probabilities: np.ndarray
@@ -60,7 +62,7 @@ def score_rows(run: TrainedRun, log: ClickLog, n: int = ROWS) -> Rows:
 def raw_dense(transformed: np.ndarray, *, integers: bool) -> np.ndarray:
     """What log(1 + max(x, 0)) was taken of, up to the rounding of float32; a blank and a negative number are 0."""
     values = np.expm1(transformed.astype(np.float64))
-    return (np.rint(values) if integers else values).astype(np.float32)
+    return np.rint(values) if integers else values
 
 
 def examples_of(rows: Rows, run: TrainedRun, manifest: Manifest) -> list[dict[str, Any]]:
@@ -68,17 +70,19 @@ def examples_of(rows: Rows, run: TrainedRun, manifest: Manifest) -> list[dict[st
     order = np.argsort(rows.probabilities, kind="stable")
     chosen = order[np.linspace(0, len(order) - 1, min(EXAMPLES, len(order))).round().astype(int)]
     kinds = [manifest.id_kinds[column] for column in run.shape.columns(manifest)]
-    integers = manifest.format == "criteo"
     told = []
     for i in chosen:
-        row = {name: _dense(value, integers) for name, value in zip(run.shape.dense, rows.dense[i], strict=True)}
+        row = {name: _as_logged(value) for name, value in zip(run.shape.dense, rows.dense[i], strict=True)}
         row |= _categorical(run.shape.features, kinds, rows.ids[i])
         told.append({"row": row, "probability": float(rows.probabilities[i])})
     return told
 
 
-def _dense(value: np.float32, integers: bool) -> int | float:
-    return int(value) if integers else float(value)
+def _as_logged(value: np.float64) -> int | float:
+    """The number of the fewest digits that a log holds the same of: most often the one that was read."""
+    held = np.float32(np.log1p(value))
+    short = next(v for v in (float(f"{value:.{n}g}") for n in range(1, 18)) if np.float32(np.log1p(v)) == held)
+    return int(short) if short.is_integer() and short < _WHOLE else short
 
 
 def _categorical(names: Sequence[str], kinds: Sequence[str], ids: np.ndarray) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def export_program(
     run = open_run(run_folder, log)
     served = in_dtype(run, dtype_of(run, dtype))
     rows = score_rows(served, log)
-    example = [torch.from_numpy(rows.dense), torch.from_numpy(rows.ids)]
+    example = [torch.from_numpy(rows.dense).float(), torch.from_numpy(rows.ids)]
     columns = served.shape.columns(log.manifest)
     difference = WRITERS[format](served.model, example, out, ids=served.ids, columns=columns)
     told = {"rows": len(rows.ids), "split": rows.split, "largest_difference": difference}

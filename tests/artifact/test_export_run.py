@@ -166,6 +166,10 @@ def test_text_integers_fractions_and_a_vocabulary(shop, tmp_path):
     rows = [dict(each.row) for each in recipe.examples]
     got = score(out, rows, tmp_path / "a")
     np.testing.assert_allclose(got, [each.probability for each in recipe.examples], rtol=0, atol=1e-5)
+    with open(shop.parent / "shop.csv", newline="") as file:
+        logged = {(float(each["price"] or 0), max(int(each["stock"]), 0)) for each in csv.DictReader(file)}
+    assert {(row["price"], row["stock"]) for row in rows} <= logged, "the log's own numbers, to their last digit"
+    assert all(isinstance(row["stock"], int) for row in rows)
     # The words themselves, where the examples could only tell ids.
     words = {raw_id("text", f"wörd {n}"): f"wörd {n}" for n in range(40)}
     spoken = [row | {"word": words[row["word"]["id"]] if row["word"] else ""} for row in rows]
