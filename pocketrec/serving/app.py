@@ -17,6 +17,7 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, HTMLResponse, Response
 
+from pocketrec.artifact.archive import NAMES, RECIPE
 from pocketrec.serving import binary, metrics as metrics_module
 from pocketrec.serving.artifact_files import artifact_file
 from pocketrec.serving.body import Bodies
@@ -41,9 +42,7 @@ ROUTES = frozenset(
         "/reload",
         "/openapi.json",
         "/docs",
-        "/artifact/recipe.json",
-        "/artifact/model.onnx",
-        "/artifact/model.safetensors",
+        *(f"/artifact/{name}" for name in NAMES),
     }
 )
 
@@ -85,8 +84,11 @@ def create_app(artifact_path: str | os.PathLike[str], settings: Settings | None 
 def _add_score(app: FastAPI, holder: Holder, scoring: Scoring, settings: Settings) -> None:
     bodies = Bodies(settings)
 
+    def parse_json(served: Served, body: bytes) -> tuple[np.ndarray, np.ndarray]:
+        return served.decoder.arrays(body)
+
     def parse_binary(served: Served, body: bytes) -> tuple[np.ndarray, np.ndarray]:
-        return binary.arrays(body, served.features, settings.max_rows)
+        return binary.arrays(body, served.artifact.recipe.inputs, settings.max_rows)
 
     @app.post("/score", summary="Probabilities of rows of raw feature values")
     async def score(request: Request) -> Response:
@@ -100,20 +102,10 @@ def _add_score(app: FastAPI, holder: Holder, scoring: Scoring, settings: Setting
         body = await bodies.read(request.receive, request.headers)
         served = holder.current
         is_binary = content_type == binary.CONTENT_TYPE
-        scores = await scoring.score(served, parse_binary if is_binary else _parse_json, body)
+        scores = await scoring.score(served, parse_binary if is_binary else parse_json, body)
         if is_binary:
             return Response(scores.astype("<f4", copy=False).tobytes(), media_type="application/octet-stream")
         return Response(json_bytes({"scores": scores.tolist(), "model": served.name}), media_type="application/json")
-
-
-def _parse_json(served: Served, body: bytes) -> tuple[np.ndarray, np.ndarray]:
-    from pocketrec.runtime import RowError, parse_columns
-
-    columns = served.decoder.columns(body)
-    try:
-        return parse_columns(served.artifact.recipe, columns)
-    except RowError as error:
-        raise Refusal(422, str(error), field=error.feature, row=error.row) from None
 
 
 def _add_about(app: FastAPI, holder: Holder, metrics: Metrics, settings: Settings) -> None:
@@ -139,7 +131,7 @@ def _add_about(app: FastAPI, holder: Holder, metrics: Metrics, settings: Setting
 
     @app.api_route("/model", methods=["GET", "HEAD"], summary="The recipe of the model served")
     async def model(request: Request) -> Response:
-        return artifact_file(holder.current, "recipe.json", request)
+        return artifact_file(holder.current, RECIPE, request)
 
     @app.api_route("/artifact/{name}", methods=["GET", "HEAD"], summary="A part of the artifact, for the page")
     async def part(name: str, request: Request) -> Response:

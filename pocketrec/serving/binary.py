@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from pocketrec.artifact import Inputs
 from pocketrec.hashing import ID_LIMIT
-from pocketrec.serving.features import Features
 from pocketrec.serving.refusal import Refusal
 from pocketrec.serving.rows import check_count
 
@@ -36,22 +36,22 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
 _DECODER = msgspec.json.Decoder(_Header)
 
 
-def arrays(body: bytes, features: Features, max_rows: int) -> tuple[np.ndarray, np.ndarray]:
+def arrays(body: bytes, inputs: Inputs, max_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """(dense (n, D) float32, ids (n, F) int64). Raises Refusal: 400 not safetensors, 413 too many, 422 wrong values."""
     header, begin = _header(body)
-    ids = _tensor(body, begin, "ids", header.ids, "I64", np.dtype("<i8"), len(features.categorical))
-    if header.dense is None and not features.dense:
+    ids = _tensor(body, begin, "ids", header.ids, "I64", np.dtype("<i8"), len(inputs.features))
+    if header.dense is None and not inputs.dense:
         dense = np.zeros((len(ids), 0), np.float32)
     else:
-        dense = _tensor(body, begin, "dense", header.dense, "F32", np.dtype("<f4"), len(features.dense))
+        dense = _tensor(body, begin, "dense", header.dense, "F32", np.dtype("<f4"), len(inputs.dense))
     if len(dense) != len(ids):
         raise Refusal(422, f"dense has {len(dense)} rows, ids has {len(ids)}: as many of each", field="dense")
     check_count(len(ids), max_rows, "ids")
     if np.isinf(dense).any():
-        raise _wrong_value("dense", np.isinf(dense), features.dense, "a dense value is finite, or NaN for blank")
+        raise _wrong_value("dense", np.isinf(dense), inputs.dense, "a dense value is finite, or NaN for blank")
     if ids.min(initial=0) < 0 or ids.max(initial=0) >= ID_LIMIT:
         wrong = (ids < 0) | (ids >= ID_LIMIT)
-        raise _wrong_value("ids", wrong, features.categorical, "an id is an integer in [0, 2^62)")
+        raise _wrong_value("ids", wrong, inputs.features, "an id is an integer in [0, 2^62)")
     return dense, ids
 
 

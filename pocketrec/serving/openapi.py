@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import pocketrec
+from pocketrec.artifact import Recipe
+from pocketrec.artifact.archive import NAMES
 from pocketrec.hashing import ID_LIMIT
 from pocketrec.serving import binary
-from pocketrec.serving.features import features_of
 from pocketrec.serving.settings import Settings
 
 Schema = dict[str, Any]
@@ -56,7 +57,7 @@ _REASONS = {
 }
 
 
-def describe(recipe: Any, settings: Settings) -> Schema:
+def describe(recipe: Recipe, settings: Settings) -> Schema:
     """The OpenAPI 3.1 document of a server with these settings, for the model of this recipe."""
     guarded: Schema = {"security": [{"token": []}]} if settings.token else {}
     paths = {
@@ -87,7 +88,7 @@ def describe(recipe: Any, settings: Settings) -> Schema:
     }
 
 
-def _score(recipe: Any, settings: Settings) -> Schema:
+def _score(recipe: Recipe, settings: Settings) -> Schema:
     rows = {"minItems": 1, "maxItems": settings.max_rows}
     content: Schema = {
         "application/json": {
@@ -97,8 +98,8 @@ def _score(recipe: Any, settings: Settings) -> Schema:
             "schema": {
                 "type": "string",
                 "format": "binary",
-                "description": f"Tensors `dense` float32 (rows, {len(recipe.inputs.dense)}), NaN for blank, and `ids` "
-                f"int64 (rows, {len(recipe.inputs.categorical)}), in safetensors format.",
+                "description": f"Tensors `dense` float32 (rows, {recipe.n_dense}), NaN for blank, and `ids` "
+                f"int64 (rows, {recipe.n_features}), in safetensors format.",
             }
         },
     }
@@ -129,11 +130,10 @@ def _score(recipe: Any, settings: Settings) -> Schema:
     }
 
 
-def _schemas(recipe: Any) -> Schema:
-    features = features_of(recipe)
-    values = dict.fromkeys(features.dense, _DENSE)
-    for name, kind in zip(features.categorical, features.kinds, strict=True):
-        values[name] = {"anyOf": [_KINDS[kind], _NULL, {"$ref": "#/components/schemas/Id"}]}
+def _schemas(recipe: Recipe) -> Schema:
+    values = dict.fromkeys(recipe.inputs.dense, _DENSE)
+    for each in recipe.inputs.categorical:
+        values[each.name] = {"anyOf": [_KINDS[each.kind], _NULL, {"$ref": "#/components/schemas/Id"}]}
     whole: Schema = {"type": "object", "additionalProperties": False, "required": list(values)}
     lists = {name: {"type": "array", "items": value, "minItems": 1} for name, value in values.items()}
     way: Schema = {"type": "object", "additionalProperties": False}
@@ -203,7 +203,7 @@ def _artifact() -> Schema:
         "name": "name",
         "in": "path",
         "required": True,
-        "schema": {"enum": ["recipe.json", "model.onnx", "model.safetensors"]},
+        "schema": {"enum": list(NAMES)},
     }
     pin = {
         "name": "v",

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pocketrec.artifact import Artifact, artifact_of
 from pocketrec.errors import PocketrecError
-from pocketrec.serving.features import Features, features_of
+from pocketrec.runtime import Model, load
 from pocketrec.serving.gather import Gathering
 from pocketrec.serving.metrics import Metrics
 from pocketrec.serving.rows import RowsDecoder
@@ -27,9 +28,8 @@ Signature = tuple[int, int, int]
 class Served:
     """One artifact, loaded and checked; a request keeps the one it began with."""
 
-    artifact: Any
-    model: Any
-    features: Features
+    artifact: Artifact
+    model: Model
     decoder: RowsDecoder
     gathering: Gathering
     loaded_at: float = field(default_factory=time.time)
@@ -37,12 +37,12 @@ class Served:
     @property
     def name(self) -> str:
         """The model's name, from its recipe."""
-        return str(self.artifact.recipe.name)
+        return self.artifact.recipe.name
 
     @property
     def sha256(self) -> str:
         """Of the artifact's file."""
-        return str(self.artifact.sha256)
+        return self.artifact.sha256
 
 
 def load_served(path: Path, max_rows: int, threads: int, pool: Executor) -> Served:
@@ -50,15 +50,11 @@ def load_served(path: Path, max_rows: int, threads: int, pool: Executor) -> Serv
 
     Raises PocketrecError (ArtifactError, ...) or OSError; nothing is kept then.
     """
-    from pocketrec.artifact import artifact_of
-    from pocketrec.runtime import load
-
     # Read rather than mapped: a file written over in place must not change under a model that answers.
     artifact = artifact_of(path.read_bytes(), str(path))
     # One core a batch, as many batches as cores: they never wait for each other's slowest part.
     model = load(artifact, threads=1)
-    features = features_of(artifact.recipe)
-    return Served(artifact, model, features, RowsDecoder(features, max_rows), Gathering(model.score, pool, threads))
+    return Served(artifact, model, RowsDecoder(artifact.recipe, max_rows), Gathering(model.score, pool, threads))
 
 
 class Holder:
@@ -107,7 +103,7 @@ class Holder:
     def _tell_loaded(self) -> None:
         served = self.current
         self.refused = None
-        self._metrics.serves(served.name, served.sha256, str(served.model.engine))
+        self._metrics.serves(served.name, served.sha256, served.model.engine)
         LOG.info("serving %s (%s, sha256 %s)", served.name, self.path, served.sha256[:12])
 
     def _tell_refused(self, message: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from small_models import write_model
+from small_models import QUOTED_KINDS, write_model
 
 from pocketrec.serving import Settings, create_app
 
@@ -86,6 +86,19 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(artifact: Path) -> Iterator[Server]:
     """Of `artifact`, without a token; a body has a second to arrive."""
     with served(artifact, "--timeout", "1") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def quoted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact with `QUOTED` among its features."""
+    return write_model(tmp_path_factory.mktemp("quoted") / "quoted.pocket", kinds=QUOTED_KINDS)
+
+
+@pytest.fixture(scope="session")
+def quoted_server(quoted: Path) -> Iterator[Server]:
+    """Of `quoted`."""
+    with served(quoted) as running:
         yield running
 
 

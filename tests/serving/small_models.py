@@ -16,16 +16,25 @@ from pocketrec.hashing import text_id
 DENSE = ["I1", "I2"]
 KINDS = {"C1": "hex", "C2": "integer", "odd name[0].x": "text"}
 SLOTS = 512
+QUOTED = 'a "b\\c]'
+"""Another name for the last of them, which msgspec gives no field."""
 ROW = {"I1": 3, "I2": None, "C1": "68fd1e64", "C2": 7, "odd name[0].x": "shoes"}
+QUOTED_KINDS = {"C1": "hex", "C2": "integer", QUOTED: "text"}
 IDS = [0x68FD1E64, 7, text_id("shoes")]
 """Of `ROW`."""
 
 
-def write_model(path: Path, seed: int = 0, name: str = "small", examples: Sequence[dict[str, Any]] = ()) -> Path:
+def write_model(
+    path: Path,
+    seed: int = 0,
+    name: str = "small",
+    examples: Sequence[dict[str, Any]] = (),
+    kinds: dict[str, str] = KINDS,
+) -> Path:
     """An artifact of five features; another seed gives other scores. examples: rows like `ROW`."""
     told = [{"row": row, "probability": float(expected([[row["I1"], np.nan]], [IDS], seed)[0])} for row in examples]
     memory = {"memory": np.random.default_rng(seed).normal(size=SLOTS).astype(np.float32)}
-    write_artifact(path, _recipe(name) | {"examples": told}, memory, _graph(memory).SerializeToString())
+    write_artifact(path, _recipe(name, kinds) | {"examples": told}, memory, _graph(memory).SerializeToString())
     return path
 
 
@@ -71,7 +80,7 @@ def _graph(memory: dict[str, np.ndarray]) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
-def _recipe(name: str) -> dict[str, Any]:
+def _recipe(name: str, kinds: dict[str, str]) -> dict[str, Any]:
     return {
         "format": "pocketrec",
         "version": 1,
@@ -80,10 +89,10 @@ def _recipe(name: str) -> dict[str, Any]:
         "inputs": {
             "dense": DENSE,
             "dense_transform": "log1p",
-            "categorical": [{"name": each, "kind": kind} for each, kind in KINDS.items()],
+            "categorical": [{"name": each, "kind": kind} for each, kind in kinds.items()],
         },
         "ids": {"policy": "raw"},
-        "tables": [{"feature": each, "num_embeddings": None, "embedding_dim": 1} for each in KINDS],
+        "tables": [{"feature": each, "num_embeddings": None, "embedding_dim": 1} for each in kinds],
         "sharing": {"scheme": "robe", "options": {"chunk_size": 1}, "seed": 0},
         "model": {"ranker": "dlrm", "preset": "kaggle", "dense": len(DENSE)},
         "memory": {"dtype": "float32", "slots": SLOTS, "bytes": 4 * SLOTS, "scale_block": 64},

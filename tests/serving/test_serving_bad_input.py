@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from small_models import ROW
+from small_models import QUOTED, ROW
 from sockets import answer, connected, ends, head
 
 JSON = {"content-type": "application/json"}
@@ -49,6 +49,9 @@ WRONG = [
     ("missing", rows(ROW, without("C2")), 422, "C2", 1),
     ("missing, oddly named", rows(without("odd name[0].x")), 422, "odd name[0].x", 0),
     ("extra", rows(ROW, ROW, ROW | {"C9": 1}), 422, "C9", 2),
+    ("extra and long", rows(ROW | {"C9" * MILLION: 1}), 422, ("C9" * MILLION)[:60], 0),
+    ("another key, and long", json.dumps({"rows": [ROW], "x" * MILLION: 1}).encode(), 422, "x" * 60, None),
+    ("a column extra and long", json.dumps(column("x" * MILLION, [1])).encode(), 422, "x" * 60, None),
     ("dense a word", rows(ROW | {"I1": "many"}), 422, "I1", 0),
     ("dense too large", rows(ROW | {"I1": 1e39}), 422, "I1", 0),
     ("dense beyond double", rows(ROW).replace(b"3,", b"1e999,"), 422, "I1", 0),
@@ -84,6 +87,30 @@ def test_a_wrong_body_is_told_where(server, body, status, field, row):
     assert (told.status_code, error.get("field"), error.get("row")) == (status, field, row), error
     assert field is None or field in error["message"]
     assert len(told.content) < 1000, "an answer must not repeat a request"
+
+
+ODD = "odd name[0].x"
+UNTYPED = [each for each in WRONG if each[0] not in ("dense true", "a million bags")]
+"""What is told alike where values are checked after they are read: there true is 1, and lengths are looked at first."""
+
+
+@pytest.mark.parametrize(("body", "status", "field", "row"), [e[1:] for e in UNTYPED], ids=[e[0] for e in UNTYPED])
+def test_a_wrong_body_where_a_name_has_quotes(quoted_server, body, status, field, row):
+    body = body.replace(json.dumps(ODD).encode(), json.dumps(QUOTED).encode())
+    told = httpx.post(f"{quoted_server.url}/score", content=body, headers=JSON)
+    error = told.json()["error"]
+    wanted = QUOTED if field == ODD else field
+    assert (error.get("field"), error.get("row")) == (wanted, row), error
+    assert told.status_code in (status, 422)
+    assert len(told.content) < 1000
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_json_number_is_named(server, word):
+    body = rows(ROW | {"I1": 'I2"', "C2": "here"}).replace(b'"here"', word.encode())
+    error = httpx.post(f"{server.url}/score", content=body, headers=JSON).json()["error"]
+    assert error["message"].startswith(f"{word} is no JSON")
+    assert error["field"] == "C2"
 
 
 @pytest.mark.parametrize(

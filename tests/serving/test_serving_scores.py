@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import save
-from small_models import IDS, ROW, expected
+from small_models import IDS, QUOTED, ROW, expected
 
 from pocketrec.hashing import text_id
 
@@ -85,6 +85,25 @@ def test_rows_columns_and_binary_say_the_same(asked, rows):
     np.testing.assert_allclose(scores(by_row), expected(dense, ids), atol=1e-5)
     np.testing.assert_array_equal(scores(by_row), scores(by_column))
     assert binary.headers["content-type"] == "application/octet-stream"
+    np.testing.assert_array_equal(scores(by_row), np.frombuffer(binary.content, "<f4"))
+
+
+def test_a_feature_with_quotes_in_its_name(asked, quoted):
+    """It can be prepared, trained and exported, so it must be served."""
+    dense, ids = drawn(300)
+    renamed = [{QUOTED if name == "odd name[0].x" else name: row[name] for name in row} for row in as_rows(dense, ids)]
+    columns = {name: [row[name] for row in renamed] for name in renamed[0]}
+
+    async def work(client, app):
+        return [
+            await client.post("/score", json={"rows": renamed}),
+            await client.post("/score", json={"columns": columns}),
+            await client.post("/score", content=save({"dense": dense, "ids": ids}), headers=BINARY),
+        ]
+
+    by_row, by_column, binary = asked(work, path=quoted)
+    np.testing.assert_allclose(scores(by_row), expected(dense, ids), atol=1e-5)
+    np.testing.assert_array_equal(scores(by_row), scores(by_column))
     np.testing.assert_array_equal(scores(by_row), np.frombuffer(binary.content, "<f4"))
 
 
