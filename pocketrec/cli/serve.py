@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _token(path: str | None) -> str | None:
     if path is None:
-        return os.environ.get(TOKEN)
+        told = os.environ.get(TOKEN)
+        return None if told is None else told.strip()
     token = Path(path).read_text(encoding="utf-8").strip()
     if not token:
         raise DataError(f"{path}: the token file is empty: write a token into it")

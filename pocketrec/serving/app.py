@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from pocketrec.artifact.archive import NAMES, RECIPE
 from pocketrec.serving import binary, metrics as metrics_module
@@ -25,7 +25,7 @@ from pocketrec.serving.docs_page import POLICY as DOCS_POLICY, docs_page
 from pocketrec.serving.front import Front
 from pocketrec.serving.metrics import Metrics
 from pocketrec.serving.openapi import describe
-from pocketrec.serving.page_files import HEADERS, POLICY, PageFiles
+from pocketrec.serving.page_files import HEADERS, POLICY, PageFiles, WholeFile
 from pocketrec.serving.refusal import Refusal, json_bytes, json_response
 from pocketrec.serving.scoring import Scoring
 from pocketrec.serving.served import Holder, Served, load_served
@@ -164,7 +164,7 @@ def _add_page(app: FastAPI, holder: Holder) -> None:
     async def page() -> Response:
         if not (WEB / "index.html").exists():
             raise Refusal(404, "this installation has no page; POST /score answers")
-        return FileResponse(WEB / "index.html", headers={"content-security-policy": POLICY, **HEADERS})
+        return WholeFile(WEB / "index.html", headers={"content-security-policy": POLICY, **HEADERS})
 
     if WEB.exists():
         app.mount("/web", PageFiles(directory=WEB))

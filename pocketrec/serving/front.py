@@ -16,9 +16,10 @@ from pocketrec.serving.refusal import Refusal
 
 LOG = logging.getLogger("pocketrec.serving")
 OPEN = ("/", "/healthz", "/web")
-"""Routes that need no token: they tell nothing of the model but its name."""
+"""Routes that need no token: of the model they tell its name, its SHA-256 and what computes its scores."""
 LINGER = 2.0  # seconds in which the rest of a refused body is read and dropped
 CLIENT_GONE = 499  # as nginx counts it
+NOSNIFF = (b"x-content-type-options", b"nosniff")  # a browser takes nothing for another type than is said
 
 
 class Front:
@@ -95,6 +96,7 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self._begun = True
             self.status = message["status"]
+            message = {**message, "headers": [*message["headers"], NOSNIFF]}
         elif self._unread and not message.get("more_body", False):
             await self._send({**message, "more_body": True})
             await self._linger()

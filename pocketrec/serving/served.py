@@ -107,7 +107,8 @@ class Holder:
         LOG.info("serving %s (%s, sha256 %s)", served.name, self.path, served.sha256[:12])
 
     def _tell_refused(self, message: str) -> None:
-        self.refused = {"message": message, "at": time.time()}
+        # Everybody may ask for health, and is not told where files lie.
+        self.refused = {"message": message.replace(str(self.path), self.path.name), "at": time.time()}
         self._metrics.loads.labels("refused").inc()
         LOG.error("%s is refused, %s keeps answering: %s", self.path, self.current.name, message)
 

@@ -9,8 +9,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
 from typing import Any
 
@@ -33,6 +34,9 @@ def serve(
     """
     settings = settings or Settings()
     _log_to_stderr()
+    # While the artifact is loaded there is nothing yet to load again.
+    hung_up = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: hung_up.set())
     if settings.token is None and not _is_loopback(host):
         LOG.warning("anybody who reaches %s can ask this server: give it a token (--token-file), or bind it here", host)
     app = create_app(artifact_path, settings)
@@ -48,17 +52,21 @@ def serve(
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(settings.grace)),
     )
-    app.router.lifespan_context = _reload_on_hangup(app, app.router.lifespan_context)
+    app.router.lifespan_context = _reload_on_hangup(app, app.router.lifespan_context, hung_up)
     # A full collection goes through all that FastAPI and the model are made of, 65,000 objects: requests waited 36 ms.
     gc.collect()
     gc.freeze()
-    # uvicorn raises the signal again once it has shut down; a server that was asked to stop has done well.
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: None)
     _Server(config).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            yield
+            # uvicorn would raise them again; a server that was asked to stop has done well.
+            self._captured_signals.clear()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for each in sockets or []:
@@ -79,7 +87,9 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _reload_on_hangup(app: Any, lifespan: Any) -> Any:
+def _reload_on_hangup(app: Any, lifespan: Any, hung_up: threading.Event) -> Any:
+    """The lifespan with SIGHUP answered, and once for one that came before."""
+
     @asynccontextmanager
     async def with_signal(inner: Any) -> AsyncIterator[Any]:
         loop = asyncio.get_running_loop()
@@ -92,6 +102,8 @@ def _reload_on_hangup(app: Any, lifespan: Any) -> Any:
 
         async with lifespan(inner) as state:
             loop.add_signal_handler(signal.SIGHUP, reload)
+            if hung_up.is_set():
+                reload()
             yield state
 
     return with_signal

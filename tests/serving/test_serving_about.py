@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 
+import pytest
 from small_models import ROW
 
 from pocketrec.artifact import read_artifact
@@ -66,6 +67,35 @@ def test_parts_of_the_artifact(asked, artifact):
         assert recipe.json() == (await client.get("/model")).json() == whole.recipe.told
 
     asked(work)
+
+
+@pytest.mark.parametrize("asked_for", ["bytes=zz", "bytes=0-1", "bytes=99999999-", "lines=1-2", "bytes"])
+@pytest.mark.parametrize("path", ["/", "/web/app.js"])
+def test_files_of_the_page_come_whole(asked, path, asked_for):
+    """No part of one is worth asking for, and a wrong Range must not be answered otherwise than the API promises."""
+
+    async def work(client, app):
+        return await client.get(path), await client.get(path, headers={"range": asked_for})
+
+    whole, ranged = asked(work)
+    assert (ranged.status_code, ranged.content) == (200, whole.content)
+    assert ranged.headers["accept-ranges"] == "none"
+    assert ranged.headers["cache-control"] == "no-cache"
+
+
+def test_a_file_of_the_page_that_a_browser_has(asked):
+    async def work(client, app):
+        etag = (await client.get("/web/app.js")).headers["etag"]
+        return await client.get("/web/app.js", headers={"if-none-match": etag})
+
+    assert asked(work).status_code == 304
+
+
+def test_types_are_as_said(asked):
+    async def work(client, app):
+        return [await client.get(path) for path in ("/", "/web/app.js", "/healthz", "/model", "/nothing")]
+
+    assert all(answer.headers["x-content-type-options"] == "nosniff" for answer in asked(work))
 
 
 def test_serving_never_loads_torch():

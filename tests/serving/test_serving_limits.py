@@ -273,6 +273,7 @@ def test_a_server_for_all_without_a_token_warns(artifact):
 
     with served(artifact, "--host", "0.0.0.0") as open_to_all:
         assert any("WARNING" in line and "token" in line for line in open_to_all.log)
-    with served(artifact, "--host", "0.0.0.0", POCKETREC_TOKEN="of the environment") as guarded:
+    with served(artifact, "--host", "0.0.0.0", POCKETREC_TOKEN=" sesame\n") as guarded:
         assert not any("WARNING" in line for line in guarded.log)
         assert httpx.get(f"{guarded.url}/model").status_code == 401
+        assert httpx.get(f"{guarded.url}/model", headers={"authorization": "Bearer sesame"}).status_code == 200

@@ -6,6 +6,8 @@ import gc
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -63,6 +65,27 @@ def test_a_hangup_loads_it_again(own):
         until(server, lambda told: told["model"] == "second")
 
 
+def test_a_hangup_while_it_loads_is_kept(own, tmp_path):
+    second = write_model(tmp_path / "second.pocket", seed=1, name="second")
+    code = f"""
+import os, shutil, signal
+from pocketrec.serving import Settings, server
+create_app = server.create_app
+def create_and_replace(*args):
+    app = create_app(*args)
+    shutil.copy({str(second)!r}, {str(own)!r})
+    os.kill(os.getpid(), signal.SIGHUP)
+    return app
+server.create_app = create_and_replace
+server.serve({str(own)!r}, Settings(reload_seconds=0), port=0)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert any("serving second" in line for line in process.stderr), "the signal was lost, or ended it"
+        finally:
+            process.kill()
+
+
 BAD = {
     "cut short": lambda path: os.truncate(path, path.stat().st_size // 2),
     "a bit flipped": lambda path: path.write_bytes(path.read_bytes()[:900] + b"!" + path.read_bytes()[901:]),
@@ -87,7 +110,9 @@ def test_a_file_that_is_refused_changes_nothing(asked, own, how, caplog):
         assert scored.json() == {"scores": [pytest.approx(says(0))], "model": "first"}
         after = (await client.get("/healthz")).json()
         assert after["refused"]["message"]
-        assert str(own) in after["refused"]["message"]
+        assert own.name in after["refused"]["message"]
+        assert str(own.parent) not in after["refused"]["message"], "where it lies is not for everybody"
+        assert str(own) in caplog.text
         assert {**after, "refused": None, "uptime_seconds": 0} == {**before, "uptime_seconds": 0}
         counted = (await client.get("/metrics", headers=TOKEN)).text
         assert 'pocketrec_model_loads_total{outcome="refused"} 1.0' in counted

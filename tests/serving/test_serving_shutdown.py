@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -39,6 +41,25 @@ def refuses(server) -> bool:
         except ConnectionRefusedError:
             return True
     return False
+
+
+def test_a_signal_before_it_answers_is_not_lost(artifact):
+    code = f"""
+import os, signal, uvicorn
+from pocketrec.serving import serve
+run = uvicorn.Server.run
+def stopped_early(self, sockets):
+    os.kill(os.getpid(), signal.SIGTERM)
+    run(self, sockets)
+uvicorn.Server.run = stopped_early
+serve({str(artifact)!r}, port=0)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert not any("listening" in line for line in process.stderr)
+            assert process.wait(20) == -signal.SIGTERM
+        finally:
+            process.kill()
 
 
 def test_a_client_that_never_ends_is_not_waited_for(artifact):
