@@ -94,6 +94,37 @@ def test_a_server_with_a_token_asks_for_it(tab, artifact):
         assert float(shown.text("#server-score")) == pytest.approx(shown.score(), abs=CLOSE)
 
 
+@pytest.mark.usefixtures("runtime_files")
+def test_links_lead_somewhere_with_a_token_too(tab, artifact):
+    """A browser follows them without it: they are fetched with it, and saved."""
+    with served(artifact, token="open sesame") as address:
+        shown = tab(address)
+        shown.page.goto(address)
+        shown.page.get_by_label("The server's token").fill("open sesame")
+        shown.page.get_by_role("button", name="Use it").click()
+        shown.settle()
+        for link, name, told in (
+            ("recipe", "recipe.json", "handmade"),
+            ("OpenAPI description", "openapi.json", "paths"),
+        ):
+            with shown.page.expect_download() as saved:
+                shown.page.get_by_role("link", name=link).click()
+            assert saved.value.suggested_filename == name
+            assert told in saved.value.path().read_text()
+        shown.page.route("**/model", lambda route: route.abort())
+        shown.page.get_by_role("link", name="recipe").click()
+        shown.page.locator("#link-problem").wait_for()
+        assert "recipe.json is not saved" in shown.text("#link-problem")
+
+
+def test_links_lead_somewhere(shown, address):
+    links = shown.page.locator("main a:visible")
+    targets = [link.get_attribute("href") for link in links.all()]
+    assert targets == ["model", "openapi.json"]
+    for target in targets:
+        assert shown.page.request.get(address + target).ok
+
+
 COLUMNS = {
     "price": "constructor", "age": "__proto__", "place": "<b>bold</b>", "user": "it's &amp; a name",
     "title": "toString",

@@ -1,5 +1,6 @@
 // Talking to the server this page came from. Addresses are relative: the page works below any path of a proxy.
 
+import { byId, element, say } from "./dom.js";
 import { parse } from "./exact_json.js";
 
 let token = "";
@@ -10,6 +11,20 @@ export class Unauthorized extends Error {}
 /** Kept in this page only: gone when it is closed. */
 export function useToken(typed) {
   token = typed;
+}
+
+// A browser follows a link without the token: what it leads to is fetched with it, and saved as a file.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-file]");
+  if (!token || !link) return;
+  event.preventDefault();
+  say(byId("link-problem"), "");
+  save(link).catch((error) => say(byId("link-problem"), `${link.dataset.file} is not saved: ${error.message}.`));
+});
+
+async function save(link) {
+  const content = await (await ask(link.getAttribute("href"))).blob();
+  element("a", { href: URL.createObjectURL(content), download: link.dataset.file }).click();
 }
 
 async function ask(address, options = {}) {
