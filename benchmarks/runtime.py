@@ -3,9 +3,10 @@
     python benchmarks/runtime.py ARTIFACT [--log clicks.tsv] [--rounds 200]
 
 Of each engine that can: start (a new process, from its first line until it has scored a row), resident memory after
-that, and one call of `score` for 1 and for 256 rows on one thread. With --log: rows a second of `pocketrec score` and
-of `pocketrec prepare` on the same log, and the resident memory of both at its highest. Calls are timed in turns and in
-processor time: a machine with other work changes that least.
+that, and one call of `score` for 1 and for 256 rows on one thread. With --log: rows a second of `pocketrec score` by
+each engine and by none (`read`: what reading and writing take), as a share of `pocketrec prepare` on the same log, and
+the resident memory at its highest. All is timed in turns; processor times are what other work on a machine changes
+least.
 """
 
 from __future__ import annotations
@@ -34,7 +35,21 @@ model.score_rows([model.recipe.examples[0].row])
 resident = int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 print(time.clock_gettime(time.CLOCK_MONOTONIC) - began, time.process_time(), resident)
 """
-_SCORE = "import sys; from pocketrec.runtime import score_file; score_file(*sys.argv[1:4], progress=False)"
+_SCORE = """
+import sys
+from pocketrec.runtime import score_file
+score_file(*sys.argv[2:5], engine=sys.argv[1], progress=False)
+"""
+_READ = """
+import numpy as np
+from pocketrec.runtime import load, scoring
+def blind(*arguments, **options):
+    model = load(*arguments, **options)
+    model.score = lambda dense, ids: np.full(len(ids), 0.5, np.float32)
+    return model
+scoring.load = blind
+"""
+_READ += _SCORE
 _PREPARE = "import sys; from pocketrec.data import prepare; prepare(*sys.argv[1:3], progress=False)"
 
 
@@ -44,6 +59,7 @@ def main() -> None:
     parser.add_argument("artifact", type=Path)
     parser.add_argument("--log", type=Path)
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--file-rounds", type=int, default=3)
     options = parser.parse_args()
     models = _loaded(options.artifact)
     recipe = next(iter(models.values())).recipe
@@ -53,7 +69,7 @@ def main() -> None:
     for rows in (1, 256):
         _measure_calls(models, rows, options.rounds, shape)
     if options.log:
-        _measure_files(options.artifact, options.log, shape)
+        _measure_files(options.artifact, options.log, shape, options.file_rounds)
 
 
 def _loaded(artifact: Path) -> dict[str, Model]:
@@ -96,19 +112,26 @@ def _measure_calls(models: dict[str, Model], rows: int, rounds: int, shape: str)
         record("runtime score", f"{shape}, {rows} rows", engine, "ms", wall[engine])
 
 
-def _measure_files(artifact: Path, log: Path, shape: str) -> None:
-    with tempfile.TemporaryDirectory(dir=log.parent) as folder:
-        scored = _run([_SCORE, artifact, log, Path(folder) / "scores.parquet"])
-        prepared = _run([_PREPARE, log, Path(folder) / "prepared"])
+def _measure_files(artifact: Path, log: Path, shape: str, rounds: int) -> None:
     with log.open("rb") as lines:
         rows = sum(1 for _ in lines)
-    for name, (seconds, cpu, peak) in (("score", scored), ("prepare", prepared)):
-        record(f"runtime file {name}", f"{shape}, {rows} rows", "auto", "rows/s", [rows / seconds])
-        record(f"runtime file {name}", f"{shape}, {rows} rows", "auto", "cpu s/Mrow", [cpu * 1e6 / rows])
-        record(f"runtime file {name}", f"{shape}, {rows} rows", "auto", "peak MB", [peak / 1e6])
-    print(
-        f"score / prepare: {prepared[0] / scored[0]:.2f} of its speed, {prepared[1] / scored[1]:.2f} by processor time"
-    )
+    scores = {"native": (_SCORE, "native"), "onnx": (_SCORE, "onnx"), "read": (_READ, "auto")}
+    found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in ("prepare", *scores)}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(dir=log.parent) as folder:
+            for name, (code, engine) in scores.items():
+                found[name].append(_run([code, engine, artifact, log, Path(folder) / f"{name}.parquet"]))
+            found["prepare"].append(_run([_PREPARE, log, Path(folder) / "prepared"]))
+    whole = f"{shape}, {rows} rows"
+    for name, each in found.items():
+        kind, backend = ("prepare", "") if name == "prepare" else ("score", name)
+        record(f"runtime file {kind}", whole, backend, "rows/s", [rows / seconds for seconds, _, _ in each])
+        record(f"runtime file {kind}", whole, backend, "cpu s/Mrow", [1e6 * cpu / rows for _, cpu, _ in each])
+        record(f"runtime file {kind}", whole, backend, "peak MB", [peak / 1e6 for _, _, peak in each])
+    for name in scores:
+        pairs = list(zip(found["prepare"], found[name], strict=True))
+        record("runtime file score", whole, name, "of prepare", [prepared[0] / own[0] for prepared, own in pairs])
+        record("runtime file score", whole, name, "of prepare, cpu", [prepared[1] / own[1] for prepared, own in pairs])
 
 
 def _run(arguments: list[object]) -> tuple[float, float, int]:

@@ -33,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--on-bad-row", default="stop", metavar="stop|skip", help="stop at the first bad row (default), or leave it out"
     )
     parser.add_argument(
-        "--engine", default="auto", metavar="auto|native|onnx", help="what computes (default: the best that can)"
+        "--engine",
+        default="auto",
+        metavar="auto|native|onnx",
+        help="what computes (default: onnx where onnxruntime is installed)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="threads; all processors unless given")
 

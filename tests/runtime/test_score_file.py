@@ -17,6 +17,7 @@ import small_dlrm as small
 from pocketrec.cli import main
 from pocketrec.data.lock import lock_folder
 from pocketrec.errors import DataError, UsageError
+from pocketrec.export.graph import build_graph
 from pocketrec.runtime import area as area_module, load, score_file, scoring, unfinished
 from pocketrec.runtime.model import Model
 
@@ -30,6 +31,14 @@ CRITEO = {
 }
 
 
+def exported(path, policy, told=None):
+    """With a graph as an export makes it: a file is scored by whichever engine is there."""
+    ids = small.policy(policy)
+    model = small.dlrm(ids)
+    graph = build_graph(model, ids, range(len(small.KINDS)), len(small.DENSE))
+    return small.write(path, model, ids, told=told, exported=graph)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("artifacts")
@@ -38,15 +47,13 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def criteo(folder):
     """A model of some of Criteo's columns, in an order of its own."""
-    ids = small.policy("raw")
-    return small.write(folder / "criteo.pocket", small.dlrm(ids), ids, told=CRITEO)
+    return exported(folder / "criteo.pocket", "raw", CRITEO)
 
 
 @pytest.fixture(scope="module")
 def shop(folder):
     """A model of columns of all kinds."""
-    ids = small.policy("raw")
-    return small.write(folder / "shop.pocket", small.dlrm(ids), ids)
+    return exported(folder / "shop.pocket", "raw")
 
 
 @pytest.fixture(autouse=True)
@@ -309,8 +316,7 @@ def test_what_another_log_left_is_dropped_and_told(tmp_path, criteo, capsys):
 
 
 def test_what_another_artifact_left_is_dropped_and_told(tmp_path, criteo, folder, capsys):
-    ids = small.policy("filtered")
-    other = small.write(folder / "other.pocket", small.dlrm(ids), ids, told=CRITEO)
+    other = exported(folder / "other.pocket", "filtered", CRITEO)
     rows = lines(600)
     log, out = write(tmp_path / "log.tsv", rows), tmp_path / "s.parquet"
     killed(criteo, log, out, parts=3)
