@@ -169,7 +169,7 @@ def test_full_tables_are_encoded_and_open_as_any_other_run(prepared, tmp_path, c
     assert main(["info", str(small)]) == 0
     assert "transform-coding" in capsys.readouterr().out
     assert main(["encode", full, "--data", str(prepared), "--compression", "5", "--out", str(small)]) == 2
-    _one_line(capsys.readouterr().err, "already holds a run")
+    _one_line(capsys.readouterr().err, "already holds a run: choose another --out")
 
 
 def test_rows_of_a_plain_vocabulary_are_encoded_alike(prepared, tmp_path, capsys):

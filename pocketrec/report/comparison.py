@@ -61,7 +61,7 @@ def _draw_curves(axes: Any, runs: Sequence[Finished], best_auc: float | None) ->
     if best_auc is not None:
         axes.axhline(best_auc, color="0.5", linestyle="--", linewidth=1, label="best possible")
     axes.set(xlabel="training step", ylabel="validation AUC")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower right")  # curves rise, and end below what is possible
     axes.grid(alpha=0.3)
 
 

@@ -69,7 +69,7 @@ def encode_run(
         "versions": versions(),
         "made_from": {"folder": run.folder.name, "run": run.config.as_dict()},
     }
-    check_folder(folder, about, resume=False)
+    check_folder(folder, about, resume=None)
     started = time.monotonic()
     made = _encoded(run, log, config, progress)
     seconds = time.monotonic() - started

@@ -45,14 +45,18 @@ def _read_whole(path: Path, *needed: str) -> dict[str, Any]:
     return told
 
 
-def check_folder(folder: Path, about: dict[str, Any], resume: bool) -> None:
-    """Refuse a folder that holds something else, a run that is not to be resumed, or another run than `about`'s."""
+def check_folder(folder: Path, about: dict[str, Any], resume: bool | None) -> None:
+    """Refuse a folder that holds something else, a run that is not to be resumed, or another run than `about`'s.
+
+    resume: None where a run is made at once, and there is nothing to go on with.
+    """
     if not folder.exists() or all(entry.name.endswith(PART) for entry in folder.iterdir()):
         return
     if not (folder / CONFIG).exists():
         raise UsageError(f"{folder}: exists and holds something that is not a run: choose another --out")
     if not resume:
-        raise UsageError(f"{folder}: already holds a run: go on with --resume, or choose another --out")
+        way = "choose" if resume is None else "go on with --resume, or choose"
+        raise UsageError(f"{folder}: already holds a run: {way} another --out")
     before = read_config(folder)
     differing = [d for name in ("run", "data") for d in differences(before[name], about[name], name)]
     if differing:
