@@ -24,7 +24,7 @@ from pocketrec.data.ids import Ids
 from pocketrec.export.dialects import OPSET, Onnx
 from pocketrec.export.initializers import tidy
 from pocketrec.export.parity import WEIGHTS
-from pocketrec.export.tracing import PREFIX, Source, served_copy, traced, whole
+from pocketrec.export.tracing import PREFIX, Source, free_axes, served_copy, traced, whole
 
 if TYPE_CHECKING:
     import onnx
@@ -70,6 +70,7 @@ def graph_of(source: Source, model: nn.Module) -> Graph:
             opset_version=OPSET,
             input_names=list(source.names),
             output_names=[source.output],
+            dynamic_shapes=free_axes(source),  # for their names; the sizes are those of the program
             verbose=False,
             optimize=True,
         )

@@ -33,6 +33,7 @@ def export_onnx(
     *,
     ids: Ids | None = None,
     columns: Sequence[int] | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> float:
     """Write a model as one .onnx file of opset 20, and return how far it is from PyTorch on the example rows.
 
@@ -47,6 +48,7 @@ def export_onnx(
         out: the file; one that is there is replaced once the new one is found right.
         ids: the policy of the log, for a click model that gives logits.
         columns: where the log has the model's features; all of them, in order, unless told.
+        metadata: texts that the file carries, by key, as its `metadata_props`.
 
     Raises:
         ExportError: it differs from PyTorch by more than 1e-5; nothing is written then.
@@ -62,7 +64,7 @@ def export_onnx(
         assert isinstance(raw_ids, Tensor)
         source = whole(model, ids, columns or range(raw_ids.shape[1]), dense, raw_ids, Onnx())
     built = graph_of(source, model)
-    file = with_weights(built.proto, built.tensors)
+    file = with_weights(built.proto, built.tensors, metadata or {})
     feeds = {name: tensor.numpy() for name, tensor in zip(source.names, source.inputs, strict=True)}
     apart = parity.compare(parity.run_onnx(file, None, feeds), source.expected, "the ONNX graph")
     with atomic_path(out) as temporary:
@@ -70,8 +72,8 @@ def export_onnx(
     return apart
 
 
-def with_weights(proto: onnx.ModelProto, tensors: Mapping[str, np.ndarray]) -> bytes:
-    """A graph as one file with its weights inside.
+def with_weights(proto: onnx.ModelProto, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
+    """A graph as one file with its weights and some texts inside.
 
     Raises:
         UsageError: 2 GB or more, which ONNX cannot hold.
@@ -90,4 +92,5 @@ def with_weights(proto: onnx.ModelProto, tensors: Mapping[str, np.ndarray]) -> b
             del tensor.external_data[:]
             tensor.ClearField("data_location")
             tensor.raw_data = np.ascontiguousarray(tensors[tensor.name]).tobytes()
+    onnx.helper.set_model_props(placed, dict(metadata))
     return placed.SerializeToString(deterministic=True)

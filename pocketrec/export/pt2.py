@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,6 +30,7 @@ def export_pt2(
     *,
     ids: Ids | None = None,
     columns: Sequence[int] | None = None,
+    metadata: Mapping[str, str] | None = None,
     compiled: bool = False,
 ) -> float:
     """Write a model as a .pt2 file, and return how far it is from PyTorch on the example rows.
@@ -42,6 +43,8 @@ def export_pt2(
 
     Args:
         model, example, out, ids, columns: as `export_onnx`.
+        metadata: texts that the file carries, by key: `torch.export.load` gives them as its `extra_files`, a compiled
+            package as `get_metadata()`.
         compiled: make an AOTInductor package; takes a C++ compiler, and some 30 seconds.
 
     Raises:
@@ -61,10 +64,10 @@ def export_pt2(
         warnings.simplefilter("ignore")  # of torch's own making
         file = Path(folder) / "model.pt2"
         if compiled:
-            _compile(program, file)
+            _compile(program, file, metadata or {})
             run: Any = torch._inductor.aoti_load_package(str(file))
         else:
-            torch.export.save(program, file)
+            torch.export.save(program, file, extra_files=dict(metadata or {}))
             run = torch.export.load(file).module()
         apart = _check(run, source)
         del run
@@ -82,9 +85,10 @@ def _portable(program: torch.export.ExportedProgram) -> torch.export.ExportedPro
     return program
 
 
-def _compile(program: torch.export.ExportedProgram, file: Path) -> None:
+def _compile(program: torch.export.ExportedProgram, file: Path, metadata: Mapping[str, str]) -> None:
+    configs = {"aot_inductor.metadata": dict(metadata)}
     try:
-        torch._inductor.aoti_compile_and_package(program, package_path=str(file))
+        torch._inductor.aoti_compile_and_package(program, package_path=str(file), inductor_configs=configs)
     except Exception as error:
         if "InvalidCxxCompiler" not in type(error).__name__ + str(error):
             raise

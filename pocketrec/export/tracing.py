@@ -172,14 +172,13 @@ def traced(source: Source, dialect: Dialect) -> torch.export.ExportedProgram:
     """
     pack_(source.module)
     coded.prepare_(source.module)
-    batch, length = torch.export.Dim("B"), torch.export.Dim("K")
-    padded = isinstance(source.module, Called) and any(source.module.parts)
-    shapes = [{0: batch, 2: length} if padded and t.dim() == 3 else {0: batch} for t in source.inputs]
+    sizes = {name: torch.export.Dim(name) for name in ("batch", "length")}
+    shapes = tuple({axis: sizes[name] for axis, name in axes.items()} for axes in free_axes(source))
     example = tuple(_few_rows(t) for t in source.inputs)
     with plain(dialect), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own making
         try:
-            return torch.export.export(source.module, example, dynamic_shapes={"inputs": tuple(shapes)}, strict=False)
+            return torch.export.export(source.module, example, dynamic_shapes={"inputs": shapes}, strict=False)
         except UsageError:
             raise
         except Exception as error:
@@ -187,6 +186,12 @@ def traced(source: Source, dialect: Dialect) -> torch.export.ExportedProgram:
             raise UsageError(
                 f"model: torch.export cannot trace this {type(_model(source)).__name__}: {told}"
             ) from error
+
+
+def free_axes(source: Source) -> tuple[dict[int, str], ...]:
+    """Of each input, the axes that may have any size, by number, and their names."""
+    padded = isinstance(source.module, Called) and any(source.module.parts)
+    return tuple({0: "batch", 2: "length"} if padded and t.dim() == 3 else {0: "batch"} for t in source.inputs)
 
 
 def _model(source: Source) -> nn.Module:

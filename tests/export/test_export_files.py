@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 
@@ -41,7 +43,8 @@ def test_a_ranker_over_padded_bags(tmp_path):
     out = tmp_path / "model.onnx"
     assert export_onnx(model, (torch.randn(6, 2), bags(6, 3)), out) <= 1e-5
     session = onnxruntime.InferenceSession(out)
-    assert [value.name for value in session.get_inputs()] == ["dense", "ids", "mask", "weights"]
+    shapes = [("dense", ["batch", 2]), *((name, ["batch", 4, "length"]) for name in ("ids", "mask", "weights"))]
+    assert [(value.name, value.shape) for value in session.get_inputs()] == shapes
     for samples, length in ((1, 1), (5, 7), (129, 2)):
         dense, own = torch.randn(samples, 2), bags(samples, length)
         feeds = {name: t.numpy() for name, t in zip(("dense", *own._fields), (dense, *own), strict=True)}
@@ -140,6 +143,18 @@ def test_a_program_loads_without_pocketrec(clicks, tmp_path):
     for got in torch.load(tmp_path / "rows.pt"):
         torch.testing.assert_close(got, expected[: len(got)], atol=1e-5, rtol=0)
     assert str(onnx_file.__file__).encode() not in out.read_bytes()
+
+
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="takes a C++ compiler")
+def test_a_compiled_program(tmp_path):
+    """Other rows once compiled, a batch size taken for fixed; of the smallest model, as the compiler takes long."""
+    model = EmbeddingBagCollection([Table("a", None, 4)], Robe(4), memory_size=500, init=1.0).eval()
+    ids, out = torch.randint(0, 200, (80, 1)), tmp_path / "model.pt2"
+    assert export_pt2(model, (ids,), out, metadata={"takes": "clicks"}, compiled=True) <= 1e-5
+    program = torch._inductor.aoti_load_package(str(out))
+    assert program.get_metadata()["takes"] == "clicks"
+    with torch.no_grad():
+        torch.testing.assert_close(program(ids[:5]), model(ids[:5]), atol=1e-5, rtol=0)
 
 
 def test_a_program_that_differs_is_not_written(clicks, tmp_path, monkeypatch):
