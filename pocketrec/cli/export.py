@@ -2,10 +2,11 @@
 
 FILE.pocket holds the weights (safetensors), a graph from raw feature values to a probability (ONNX: id map, hash and
 lookup are inside) and a recipe (JSON): what the model takes, how it was made, how good it is. `pocketrec serve` and
-`pocketrec score` read it, and so does any language with a zip reader: docs/format.md says how.
+`pocketrec score` read it, and so does any language with a zip reader: docs/format.md says how. FILE.onnx and FILE.pt2
+say what they take, and in which order, in their metadata, as JSON under `pocketrec.inputs`.
 
-The memory may be stored in fewer bytes: --dtype int8 is a quarter of fp32. Validation AUC is measured before and after,
-and both are written into the file. Every export ends with a check: the graph scores real rows of the log, and what it
+The memory may be stored in fewer bytes: --dtype int8 is a quarter of fp32. Validation AUC is measured before and after
+and told; FILE.pocket says both. Every export ends with a check: the graph scores real rows of the log, and what it
 says lies within 1e-5 of what PyTorch says, or nothing is written.
 """
 
@@ -59,7 +60,9 @@ def run(args: argparse.Namespace) -> None:
     from pocketrec.export.programs import export_program
 
     told = export_program(args.folder, log, args.out, format, args.dtype)
-    print(pairs(args.out, [("file", size(told["bytes"])), ("checked", _checked(told["parity"]))]))
+    made = "graph" if format == "onnx" else "program"
+    checked = ("checked", _checked(told["metrics"]["parity"], made))
+    print(pairs(args.out, [("file", size(told["bytes"])), *_quality(told["metrics"]), checked]))
 
 
 def summary(told: dict[str, Any]) -> str:
@@ -73,7 +76,7 @@ def summary(told: dict[str, Any]) -> str:
         ("graph", size(sizes["graph_bytes"])),
         ("replaces", f"{size(sizes['full_bytes'])} of full tables: {ratio(sizes['compression'])} smaller"),
         *_quality(told["metrics"]),
-        ("checked", _checked(told["metrics"]["parity"])),
+        ("checked", _checked(told["metrics"]["parity"], "graph")),
         ("next", f"pocketrec serve {told['path']}"),
     ]
     return pairs(told["path"], rows)
@@ -104,6 +107,6 @@ def _quality(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _checked(parity: dict[str, Any]) -> str:
+def _checked(parity: dict[str, Any], made: str) -> str:
     apart = f"at most {parity['largest_difference']:.1e} apart"
-    return f"{number(parity['rows'])} {parity['split']} rows, graph and PyTorch {apart}"
+    return f"{number(parity['rows'])} {parity['split']} rows, {made} and PyTorch {apart}"

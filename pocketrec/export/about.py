@@ -16,6 +16,7 @@ from pocketrec.artifact.graph import OPSET
 from pocketrec.artifact.recipe import FORMAT, VERSION
 from pocketrec.data import ClickLog
 from pocketrec.data.ids import UNSEEN_ID, FilteredIds
+from pocketrec.data.manifest import Manifest
 from pocketrec.embedding import owners_in, stored_bytes
 from pocketrec.ops.layout import SCALE_BLOCK
 from pocketrec.runs import TrainedRun
@@ -29,19 +30,13 @@ def about(run: TrainedRun, log: ClickLog, name: str, dtype: str) -> dict[str, An
     The run has its memory in `dtype` already.
     """
     manifest, shape = log.manifest, run.shape
-    columns = shape.columns(manifest)
-    kinds = [manifest.id_kinds[column] for column in columns]
     return {
         "format": FORMAT,
         "version": VERSION,
         "hash": hashing.VERSION,
         "name": name,
-        "inputs": {
-            "dense": list(shape.dense),
-            "dense_transform": "log1p",
-            "categorical": [{"name": n, "kind": kind} for n, kind in zip(shape.features, kinds, strict=True)],
-        },
-        "ids": _ids(run, columns),
+        "inputs": inputs_of(run, manifest),
+        "ids": _ids(run, shape.columns(manifest)),
         "tables": _tables(run.model),
         "sharing": {
             "scheme": run.config.sharing,
@@ -54,6 +49,17 @@ def about(run: TrainedRun, log: ClickLog, name: str, dtype: str) -> dict[str, An
         "data": {"fingerprint": manifest.fingerprint, "rows": dict(manifest.rows)},
         "graph": {"opset": OPSET, "inputs": ["dense", "ids"] if shape.dense else ["ids"], "output": "probability"},
         "made_by": {**versions(), "date": _now()},
+    }
+
+
+def inputs_of(run: TrainedRun, manifest: Manifest) -> dict[str, Any]:
+    """The columns of a log that a model takes, in its order."""
+    shape = run.shape
+    kinds = [manifest.id_kinds[column] for column in shape.columns(manifest)]
+    return {
+        "dense": list(shape.dense),
+        "dense_transform": "log1p",
+        "categorical": [{"name": n, "kind": kind} for n, kind in zip(shape.features, kinds, strict=True)],
     }
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,9 @@ from pocketrec.export.about import about, sizes_written
 from pocketrec.export.examples import examples_of, score_rows
 from pocketrec.export.graph import build_graph, place, served_copy
 from pocketrec.export.out import writable
+from pocketrec.export.quality import measure
 from pocketrec.export.quantise import dtype_of, in_dtype
-from pocketrec.runs import TrainedRun, evaluate_run, open_run, read_config
-
-_TOLD = ("rows", "auc", "log_loss", "calibration")
+from pocketrec.runs import open_run, read_config
 
 
 def log_of(run_folder: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> ClickLog:
@@ -99,32 +97,3 @@ def _checked_name(name: str) -> str:
             f"name: a model's name is 1 to 200 printable characters, none of them / \\ or :, and no dot first, got "
             f"{name!r}: give another --name"
         ) from None
-
-
-def measure(run: TrainedRun, served: TrainedRun, log: ClickLog, dtype: str) -> dict[str, Any]:
-    """Quality as served in `dtype`, on the splits that the log has; for the validation split also as it was trained."""
-    told: dict[str, Any] = {}
-    for split in ("validation", "test"):
-        if log.manifest.rows[split]:
-            told[split] = _measured(served, log, split)
-    if "validation" in told:
-        same = dtype == run.config.precision == "float32"
-        before = told["validation"] if same else _measured(run, log, "validation")
-        told["validation"] |= {
-            "trained_in": run.config.precision,
-            "auc_as_trained": before["auc"],
-            "auc_float32": before["auc"] if run.config.precision == "float32" else None,
-            "auc_change": _difference(told["validation"]["auc"], before["auc"]),
-            "log_loss_change": _difference(told["validation"]["log_loss"], before["log_loss"]),
-        }
-    return told
-
-
-def _measured(run: TrainedRun, log: ClickLog, split: str) -> dict[str, float | int | None]:
-    """What a split of one class cannot give is None."""
-    metrics = asdict(evaluate_run(run, log, split, "cpu"))
-    return {name: metrics[name] if math.isfinite(metrics[name]) else None for name in _TOLD}
-
-
-def _difference(after: float | None, before: float | None) -> float | None:
-    return None if after is None or before is None else after - before

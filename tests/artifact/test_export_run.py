@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 
 from pocketrec.artifact import read_artifact
 from pocketrec.cli import main
@@ -180,15 +181,38 @@ def test_the_graph_alone(trained, exported, tmp_path, capsys):
     """One .onnx file with its weights inside, for those who bring their own runtime."""
     out = tmp_path / "clicks.onnx"
     assert main(["export", str(trained), "--out", str(out), "--dtype", "int8"]) == 0
-    assert "graph and PyTorch at most" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "graph and PyTorch at most" in told
+    assert "as trained in float32" in told, "what int8 costs"
     assert list(tmp_path.iterdir()) == [out]
     model, graph = onnx.load(out), onnx.load_from_string(read_artifact(exported).graph)
     assert [node.op_type for node in model.graph.node] == [node.op_type for node in graph.graph.node]
     feeds = {"dense": np.zeros((3, 13), np.float32), "ids": np.arange(78).reshape(3, 26)}
-    (got,) = onnxruntime.InferenceSession(out).run(None, feeds)
+    session = onnxruntime.InferenceSession(out)
+    (got,) = session.run(None, feeds)
     weights = read_artifact(exported).weights
     expected = parity.run_onnx(read_artifact(exported).graph, bytes(weights), feeds)
     np.testing.assert_array_equal(got, expected)
+    recipe = json.loads(zipfile.ZipFile(exported).read("recipe.json"))
+    said = json.loads(session.get_modelmeta().custom_metadata_map["pocketrec.inputs"])
+    assert said == recipe["inputs"] | {"ids": recipe["ids"]["policy"]}
+    for own in (model, graph):
+        values = [*own.graph.input, *own.graph.output]
+        assert [value.type.tensor_type.shape.dim[0].dim_param for value in values] == ["batch"] * 3
+
+
+def test_a_program_alone(trained, tmp_path, capsys):
+    out = tmp_path / "clicks.pt2"
+    assert main(["export", str(trained), "--out", str(out), "--dtype", "int8"]) == 0
+    told = capsys.readouterr().out
+    assert "program and PyTorch at most" in told
+    assert "as trained in float32" in told
+    said = {"pocketrec.inputs": ""}
+    program = torch.export.load(out, extra_files=said).module()
+    inputs = json.loads(said["pocketrec.inputs"])
+    assert inputs["ids"] == "filtered"
+    dense, ids = (torch.zeros(3, len(inputs[name])) for name in ("dense", "categorical"))
+    assert program(dense, ids.long()).shape == (3,)
 
 
 # What cannot be exported, and why.
