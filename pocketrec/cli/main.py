@@ -90,4 +90,6 @@ def _explain(error: OSError) -> str:
     what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{what}: make room, or choose another --out"
+    if error.errno == errno.EADDRINUSE:
+        return f"{what}: stop what listens there, or choose another --port"
     return what

@@ -39,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds for a body to arrive, and for its scores to be ready (default 10)",
     )
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        metavar="auto|native|onnx",
+        help="what scores (default: native where it can: it starts sooner, in half the memory; onnx may be faster for "
+        "many rows)",
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="cores that score (default: all there are)")
     parser.add_argument(
         "--reload",
@@ -62,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
         max_held=max(Settings.max_held, max_body),
         max_rows=args.max_rows,
         timeout=args.timeout,
+        engine=args.engine,
         threads=args.threads,
         reload_seconds=args.reload,
     )

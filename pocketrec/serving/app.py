@@ -56,7 +56,7 @@ def create_app(artifact_path: str | os.PathLike[str], settings: Settings | None 
     threads = settings.threads or len(os.sched_getaffinity(0))
     metrics = Metrics()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="score")
-    load = partial(load_served, max_rows=settings.max_rows, threads=threads, pool=pool)
+    load = partial(load_served, settings=settings, threads=threads, pool=pool)
     holder = Holder(Path(artifact_path), load, metrics)
     scoring = Scoring(settings, metrics, pool)
 

@@ -194,7 +194,7 @@ _HEALTH: Schema = {
 
 
 def _get(summary: str, media_type: str, schema: Schema, *also: int) -> Schema:
-    ok = {"description": "As said.", "content": {media_type: {"schema": schema}}}
+    ok = {"description": "What was asked for.", "content": {media_type: {"schema": schema}}}
     return {"summary": summary, "responses": {"200": ok, **_errors(*also)}}
 
 

@@ -18,6 +18,7 @@ from pocketrec.runtime import Model, load
 from pocketrec.serving.gather import Gathering
 from pocketrec.serving.metrics import Metrics
 from pocketrec.serving.rows import RowsDecoder
+from pocketrec.serving.settings import Settings
 
 LOG = logging.getLogger("pocketrec.serving")
 Signature = tuple[int, int, int]
@@ -45,7 +46,7 @@ class Served:
         return self.artifact.sha256
 
 
-def load_served(path: Path, max_rows: int, threads: int, pool: Executor) -> Served:
+def load_served(path: Path, settings: Settings, threads: int, pool: Executor) -> Served:
     """Read, check and warm up the artifact, to be scored by so many threads of the pool.
 
     Raises PocketrecError (ArtifactError, ...) or OSError; nothing is kept then.
@@ -53,8 +54,9 @@ def load_served(path: Path, max_rows: int, threads: int, pool: Executor) -> Serv
     # Read rather than mapped: a file written over in place must not change under a model that answers.
     artifact = artifact_of(path.read_bytes(), str(path))
     # One core a batch, as many batches as cores: they never wait for each other's slowest part.
-    model = load(artifact, threads=1)
-    return Served(artifact, model, RowsDecoder(artifact.recipe, max_rows), Gathering(model.score, pool, threads))
+    model = load(artifact, settings.engine, threads=1)
+    decoder = RowsDecoder(artifact.recipe, settings.max_rows)
+    return Served(artifact, model, decoder, Gathering(model.score, pool, threads))
 
 
 class Holder:

@@ -30,7 +30,7 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in flight. SIGHUP loads the artifact's file again.
 
-    Raises ArtifactError or OSError before it listens where the artifact cannot be loaded or the port not be had.
+    Raises OSError or ArtifactError before it listens where the port cannot be had or the artifact not be loaded.
     """
     settings = settings or Settings()
     _log_to_stderr()
@@ -39,8 +39,8 @@ def serve(
     signal.signal(signal.SIGHUP, lambda *_: hung_up.set())
     if settings.token is None and not _is_loopback(host):
         LOG.warning("anybody who reaches %s can ask this server: give it a token (--token-file), or bind it here", host)
+    listening = _bind(host, port)
     app = create_app(artifact_path, settings)
-    listening = _listen(host, port)
     config = uvicorn.Config(
         app,
         http=protocol_class(settings.max_connections),
@@ -74,7 +74,8 @@ class _Server(uvicorn.Server):
             LOG.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
+    """Nobody can connect yet: uvicorn listens when the app answers."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

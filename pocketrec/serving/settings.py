@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pocketrec.errors import UsageError, real_number, whole_number
+from pocketrec.errors import UsageError, one_of, real_number, whole_number
+from pocketrec.runtime.model import ENGINES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,8 @@ class Settings:
     """Rows of one request; more is 413."""
     timeout: float = 10.0
     """Seconds for a body to arrive (else 408), and again for its scores to be ready (else 503)."""
+    engine: str = "auto"
+    """What scores: `native`, `onnx`, or whichever of them `pocketrec.runtime.load` takes first."""
     threads: int | None = None
     """Cores that score; None takes those this process may use."""
     max_waiting: int = 256
@@ -35,6 +38,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("max_body", "max_rows", "max_waiting", "max_held", "max_connections"):
             whole_number(name, getattr(self, name), at_least=1)
+        one_of("engine", self.engine, ENGINES)
         if self.threads is not None:
             whole_number("threads", self.threads, at_least=1)
         for name in ("timeout", "grace"):

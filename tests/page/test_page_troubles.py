@@ -84,9 +84,12 @@ def test_a_server_with_a_token_asks_for_it(tab, artifact):
     with served(artifact, token="open sesame") as address:
         shown = tab(address)
         shown.page.goto(address)
-        for typed in ("wrong", "open sesame"):
-            shown.page.get_by_label("The server's token").fill(typed)
-            shown.page.get_by_role("button", name="Use it").click()
+        shown.page.get_by_text("This server asks for a token").wait_for()
+        shown.page.get_by_label("The server's token").fill("wrong")
+        shown.page.get_by_role("button", name="Use it").click()
+        shown.page.get_by_text("That is not the server's token").wait_for()
+        shown.page.get_by_label("The server's token").fill("open sesame")
+        shown.page.get_by_role("button", name="Use it").click()
         shown.settle()
         assert "runs in your browser" in shown.text("#state")
         shown.page.get_by_role("button", name="Ask the server").click()

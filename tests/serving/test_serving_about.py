@@ -103,3 +103,28 @@ def test_serving_never_loads_torch():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "polars", "onnx", "matplotlib"} & set(loaded)
     assert "fastapi" in loaded
+
+
+def said(*arguments):
+    """(exit code, what it says) of a server that does not start."""
+    command = [sys.executable, "-m", "pocketrec", "serve", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def test_a_port_that_another_has(server, artifact):
+    """Told before the artifact is loaded, and what to do."""
+    code, told = said(artifact, "--port", server.port)
+    assert code == 1
+    assert f"127.0.0.1:{server.port}: Address already in use: stop what listens there, or choose another --port" in told
+    assert "serving" not in told
+
+
+def test_the_engine_is_a_choice(asked):
+    async def work(client, app):
+        return (await client.get("/healthz")).json()["engine"]
+
+    assert asked(work, engine="onnx") == "onnx"
+    code, told = said("x.pocket", "--engine", "torch")
+    assert code == 2
+    assert "engine: unknown name 'torch': choose from auto, native, onnx" in told

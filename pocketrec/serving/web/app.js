@@ -57,8 +57,11 @@ function tell(text, className = "") {
 
 function begin() {
   start().catch((error) => {
-    tell(`This page could not start: ${error.message}.`, "warning");
-    byId("token-form").hidden = !(error instanceof Unauthorized);
+    const asksForToken = error instanceof Unauthorized;
+    byId("token-form").hidden = !asksForToken;
+    if (!asksForToken) tell(`This page could not start: ${error.message}.`, "warning");
+    else if (byId("token").value) tell("That is not the server's token.", "warning");
+    else tell("This server asks for a token before it tells of its model.");
   });
 }
 
