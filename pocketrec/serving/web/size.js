@@ -18,18 +18,19 @@ export function showSize({ sizes, tables }) {
   byId("memory-label").textContent = `${bytes(memory)} of memory`;
   byId("loading").textContent =
     `The drawing is to scale. Over a line of 100 Mbit/s the tables would take ${loading(full)} to arrive; ` +
-    `this model, whole, takes ${loading(everything(sizes))}.`;
+    `this model, its layers and its map of ids included, is ${bytes(everything(sizes))} and takes ` +
+    `${loading(everything(sizes))}.`;
   byId("drawing").hidden = false;
 }
 
-const everything = (sizes) => sizes.memory_bytes + (sizes.dense_part_bytes ?? 0) + (sizes.id_map_bytes ?? 0);
+const everything = (sizes) => (sizes.memory_bytes ?? 0) + (sizes.dense_part_bytes ?? 0) + (sizes.id_map_bytes ?? 0);
 
 function parts(sizes, tables) {
   const rows = tables.reduce((sum, table) => sum + BigInt(table.num_embeddings ?? 0), 0n);
   const full = [sizes.full_bytes && bytes(sizes.full_bytes), rows && `${count(rows)} rows`].filter(Boolean).join(", ");
   const listed = [
     [`${count(tables.length)} tables, in full`, full],
-    ["Memory", bytes(sizes.memory_bytes)],
+    ["Memory", sizes.memory_bytes && bytes(sizes.memory_bytes)],
     ["Dense part", sizes.dense_part_bytes && bytes(sizes.dense_part_bytes)],
     ["Map of ids", sizes.id_map_bytes ? bytes(sizes.id_map_bytes) : "none"],
     ["In all", bytes(everything(sizes))],
