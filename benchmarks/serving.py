@@ -1,7 +1,7 @@
 """How fast is `pocketrec serve`, beside the model in its own process and beside full tables?
 
     python benchmarks/serving.py FOLDER [--presets kaggle,terabyte] [--rounds 3] [--seconds 5]
-                                 [--mixed MINUTES] [--full SHARE]
+                                 [--engine native|onnx] [--mixed MINUTES] [--full SHARE]
 
 Makes the artifacts in FOLDER once. Everything of a preset runs in turns, so that other work on the machine disturbs all
 of it alike; server and client share the processors, as they do not where it matters. `cpu` rows divide processor times
@@ -49,8 +49,8 @@ _OWN = """
 import sys, threading, time, numpy as np
 from safetensors.numpy import load_file
 from pocketrec.runtime import load
-model, inputs = load(sys.argv[1]), [load_file(path) for path in sys.argv[4:]]
-threads, seconds, rows = int(sys.argv[2]), float(sys.argv[3]), []
+model, inputs = load(sys.argv[1], sys.argv[2], threads=1), [load_file(path) for path in sys.argv[5:]]
+threads, seconds, rows = int(sys.argv[3]), float(sys.argv[4]), []
 def work():
     number, until = 0, time.perf_counter() + seconds
     while time.perf_counter() < until:
@@ -68,9 +68,10 @@ print(sum(rows) / (time.perf_counter() - started), (time.process_time() - before
 class Server:
     """`pocketrec serve` in a process of its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, engine: str) -> None:
         self.started = time.perf_counter()
         command = [sys.executable, "-m", "pocketrec", "serve", str(path), "--port", "0", "--timeout", "60"]
+        command += ["--engine", engine]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
         for line in self.process.stderr:
@@ -79,7 +80,8 @@ class Server:
                 break
         else:
             raise SystemExit(f"the server for {path} did not start")
-        urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz").close()
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz") as answer:
+            self.engine: str = json.load(answer)["engine"]
         self.start_seconds = time.perf_counter() - self.started
 
     def resident(self) -> float:
@@ -100,9 +102,9 @@ class Server:
 
 
 @contextmanager
-def serving(path: Path) -> Iterator[Server]:
+def serving(path: Path, engine: str) -> Iterator[Server]:
     """A server while it is needed."""
-    server = Server(path)
+    server = Server(path, engine)
     try:
         yield server
     finally:
@@ -182,10 +184,10 @@ def full_speed(server: Server, bodies: list[tuple[str, str]], seconds: float, co
     }
 
 
-def own_speed(path: Path, bodies: Bodies, seconds: float) -> tuple[float, float]:
+def own_speed(path: Path, engine: str, bodies: Bodies, seconds: float) -> tuple[float, float]:
     """(rows a second, processor seconds a row) of the model in a process of its own, a thread a core."""
     files = [path for path, _ in bodies.binary]
-    command = [sys.executable, "-c", _OWN, str(path), str(CORES), str(seconds), *files]
+    command = [sys.executable, "-c", _OWN, str(path), engine, str(CORES), str(seconds), *files]
     speed, cpu = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return float(speed), float(cpu)
 
@@ -195,7 +197,7 @@ def conditions() -> str:
     return f"load average {os.getloadavg()[0]:.1f} on {CORES} cores, client included"
 
 
-def measure_preset(folder: Path, preset: str, rounds: int, seconds: float) -> None:
+def measure_preset(folder: Path, preset: str, engine: str, rounds: int, seconds: float) -> None:
     """Latency of one row, and throughput of many beside the model's own."""
     path = artifact(folder, preset)
     bodies = Bodies(folder, path)
@@ -204,7 +206,7 @@ def measure_preset(folder: Path, preset: str, rounds: int, seconds: float) -> No
     def note(shape: str, unit: str, value: float) -> None:
         found.setdefault((shape, unit), []).append(value)
 
-    with serving(path) as server:
+    with serving(path, engine) as server:
         full_speed(server, bodies.mixed, 1, 4)
         for _ in range(rounds):
             told = told_by(client(server, bodies.one, seconds, mode="rate", rate=RATE, connections=200), NOT_ALL)
@@ -214,7 +216,7 @@ def measure_preset(folder: Path, preset: str, rounds: int, seconds: float) -> No
             busy = full_speed(server, bodies.one, seconds, 16)
             note("1 row, 16 connections", "requests/s", busy["requests/s"])
             note("1 row, 16 connections", "cpu us/request", 1e6 * busy["cpu"])
-            own, own_cpu = own_speed(path, bodies, seconds)
+            own, own_cpu = own_speed(path, server.engine, bodies, seconds)
             note("256 rows", "rows/s of own", own)
             for form in ("rows", "columns", "binary"):
                 busy = full_speed(server, getattr(bodies, form), seconds, 2 * CORES)
@@ -224,14 +226,14 @@ def measure_preset(folder: Path, preset: str, rounds: int, seconds: float) -> No
                 note(shape, "of own, cpu", ROWS * own_cpu / busy["cpu"])
         note("after all", "MB resident", server.resident())
     for (shape, unit), values in found.items():
-        record("serving", f"{preset}, {shape}", "native", unit, values, conditions())
+        record("serving", f"{preset}, {shape}", server.engine, unit, values, conditions())
 
 
-def measure_mixed(folder: Path, minutes: float, seconds: float) -> None:
+def measure_mixed(folder: Path, engine: str, minutes: float, seconds: float) -> None:
     """70 % of capacity: errors, and memory after the first minute."""
     path = artifact(folder, "kaggle")
     bodies = Bodies(folder, path)
-    with serving(path) as server:
+    with serving(path, engine) as server:
         capacity = full_speed(server, bodies.mixed, 2 * seconds, 2 * CORES)["requests/s"]
         running = client(server, bodies.mixed, 60 * minutes, mode="rate", rate=0.7 * capacity, connections=200)
         begun, resident = time.perf_counter(), [server.resident()]
@@ -245,13 +247,15 @@ def measure_mixed(folder: Path, minutes: float, seconds: float) -> None:
     total = sum(told["statuses"].values())
     grown = statistics.median(resident[-5:]) - (settled or resident[0])
     shape = f"kaggle, mixed, {minutes:g} min at 70 % of {capacity:.0f} requests/s"
-    record("serving", shape, "native", "errors", [refused(told)], f"{total} requests, {conditions()}")
-    record("serving", shape, "native", "MB grown after the first minute", [grown], f"{max(resident):.1f} MB at most")
+    record("serving", shape, server.engine, "errors", [refused(told)], f"{total} requests, {conditions()}")
+    record(
+        "serving", shape, server.engine, "MB grown after the first minute", [grown], f"{max(resident):.1f} MB at most"
+    )
     for name, value in told["milliseconds"].items():
-        record("serving", shape, "native", f"ms {name}", [value], conditions())
+        record("serving", shape, server.engine, f"ms {name}", [value], conditions())
 
 
-def measure_full(folder: Path, share: float, rounds: int, seconds: float) -> None:
+def measure_full(folder: Path, engine: str, share: float, rounds: int, seconds: float) -> None:
     """Small against full tables: time to start, memory, latency."""
     small = artifact(folder, "kaggle")
     paths = {"small": small, "full": full_artifact(folder, small, share)}
@@ -259,7 +263,7 @@ def measure_full(folder: Path, share: float, rounds: int, seconds: float) -> Non
     found: dict[tuple[str, str], dict[str, list[float]]] = {}
     for _ in range(rounds):
         for which, path in paths.items():
-            with serving(path) as server:
+            with serving(path, engine) as server:
                 told = {("start", "s"): server.start_seconds}
                 for shape, sent in (("1 row", bodies.one), ("256 rows, binary", bodies.binary)):
                     told[shape, "ms p50"] = full_speed(server, sent, seconds, 1)["p50"]
@@ -269,9 +273,9 @@ def measure_full(folder: Path, share: float, rounds: int, seconds: float) -> Non
     sizes = ", ".join(f"{which} {path.stat().st_size / 1e6:.1f} MB" for which, path in paths.items())
     for (shape, unit), both in found.items():
         for which, values in both.items():
-            record("serving", f"kaggle {which} tables, {shape}", "native", unit, values, sizes)
+            record("serving", f"kaggle {which} tables, {shape}", server.engine, unit, values, sizes)
         ratios = (np.array(both["full"]) / np.array(both["small"])).tolist()
-        record("serving", f"kaggle, {shape}", "native", "full/small", ratios, f"{sizes}; {conditions()}")
+        record("serving", f"kaggle, {shape}", server.engine, "full/small", ratios, f"{sizes}; {conditions()}")
 
 
 def main() -> None:
@@ -279,6 +283,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--presets", default="kaggle,terabyte")
+    parser.add_argument("--engine", default="auto")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--mixed", type=float, nargs="?", const=5.0, metavar="MINUTES")
@@ -286,11 +291,11 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     for preset in filter(None, options.presets.split(",")):
-        measure_preset(options.folder, preset, options.rounds, options.seconds)
+        measure_preset(options.folder, preset, options.engine, options.rounds, options.seconds)
     if options.full:
-        measure_full(options.folder, options.full, options.rounds, options.seconds)
+        measure_full(options.folder, options.engine, options.full, options.rounds, options.seconds)
     if options.mixed:
-        measure_mixed(options.folder, options.mixed, options.seconds)
+        measure_mixed(options.folder, options.engine, options.mixed, options.seconds)
 
 
 if __name__ == "__main__":

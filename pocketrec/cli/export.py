@@ -74,7 +74,10 @@ def summary(told: dict[str, Any]) -> str:
         ("dense part", f"{size(sizes['dense_part_bytes'])}: the layers around the embeddings, in float32"),
         ("id map", f"{size(sizes['id_map_bytes'])}: {_IDS[told['ids']['policy']]}"),
         ("graph", size(sizes["graph_bytes"])),
-        ("replaces", f"{size(sizes['full_bytes'])} of full tables: the memory is {ratio(sizes['compression'])} smaller"),
+        (
+            "replaces",
+            f"{size(sizes['full_bytes'])} of full tables: the memory is {ratio(sizes['compression'])} smaller",
+        ),
         *_quality(told["metrics"]),
         ("checked", _checked(told["metrics"]["parity"], "graph")),
         ("next", f"pocketrec serve {told['path']}"),

@@ -43,8 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         default="auto",
         metavar="auto|native|onnx",
-        help="what scores (default: native where it can: it starts sooner, in half the memory; onnx may be faster for "
-        "many rows)",
+        help="what scores (default: onnx where onnxruntime is installed; native starts sooner, in less memory)",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="cores that score (default: all there are)")
     parser.add_argument(

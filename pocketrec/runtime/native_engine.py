@@ -1,9 +1,9 @@
 """DLRM without torch and without onnxruntime: the C++ lookup, and NumPy for the rest. B rows, F features, D width.
 
 For schemes that a layout alone tells (pocketrec/ops/layout.py). Layers are BLAS's, weights are the file's own bytes.
-`auto` takes this engine where it can be had: it starts sooner than ONNX Runtime, takes half the memory and is as fast
+`load` takes this engine where it can be had: it starts sooner than ONNX Runtime, holds half the memory and is as fast
 for a row. For hundreds of rows it is as fast where NumPy's OpenBLAS knows the processor, and slower where that falls
-back to narrow vectors, so that files are scored by the other one: benchmarks/runtime.py.
+back to narrow vectors, so that files and servers take the other one: benchmarks/runtime.py.
 """
 
 from __future__ import annotations

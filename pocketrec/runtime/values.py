@@ -58,7 +58,7 @@ def dense(values: list[Any]) -> np.ndarray:
 def hex_ids(values: list[Any]) -> np.ndarray:
     """(n,) int64 ids of up to 8 hex digits; None and "" (blank) are 0."""
     try:
-        return _packed_hex(values)
+        return _packed_hex([_BLANK_HEX if value is None else value for value in values])
     except (TypeError, ValueError):
         pass
     if set(map(type, values)) <= {str, type(None)}:

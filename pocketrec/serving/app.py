@@ -90,7 +90,6 @@ def _add_score(app: FastAPI, holder: Holder, scoring: Scoring, settings: Setting
     def parse_binary(served: Served, body: bytes) -> tuple[np.ndarray, np.ndarray]:
         return binary.arrays(body, served.artifact.recipe.inputs, settings.max_rows)
 
-    @app.post("/score", summary="Probabilities of rows of raw feature values")
     async def score(request: Request) -> Response:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type not in ("application/json", binary.CONTENT_TYPE):
@@ -106,6 +105,9 @@ def _add_score(app: FastAPI, holder: Holder, scoring: Scoring, settings: Setting
         if is_binary:
             return Response(scores.astype("<f4", copy=False).tobytes(), media_type="application/octet-stream")
         return Response(json_bytes({"scores": scores.tolist(), "model": served.name}), media_type="application/json")
+
+    # Not a route of FastAPI: looking for parameters that it has not costs some 30 us of the 330 that a row takes.
+    app.add_route("/score", score, methods=["POST"])
 
 
 def _add_about(app: FastAPI, holder: Holder, metrics: Metrics, settings: Settings) -> None:
