@@ -11,11 +11,12 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from ipaddress import ip_address
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from pocketrec.serving.app import create_app
 from pocketrec.serving.protocol import protocol_class
@@ -39,9 +40,17 @@ def serve(
     signal.signal(signal.SIGHUP, lambda *_: hung_up.set())
     if settings.token is None and not _is_loopback(host):
         LOG.warning("anybody who reaches %s can ask this server: give it a token (--token-file), or bind it here", host)
-    listening = _bind(host, port)
-    app = create_app(artifact_path, settings)
-    config = uvicorn.Config(
+    with closing(_bind(host, port)) as listening:
+        app = create_app(artifact_path, settings)
+        app.router.lifespan_context = _reload_on_hangup(app, app.router.lifespan_context, hung_up)
+        # A full collection goes through the 65,000 objects of FastAPI and the model: requests waited 36 ms.
+        gc.collect()
+        gc.freeze()
+        _Server(_config(app, settings)).run(sockets=[listening])
+
+
+def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         http=protocol_class(settings.max_connections),
         ws="none",
@@ -52,11 +61,6 @@ def serve(
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(settings.grace)),
     )
-    app.router.lifespan_context = _reload_on_hangup(app, app.router.lifespan_context, hung_up)
-    # A full collection goes through all that FastAPI and the model are made of, 65,000 objects: requests waited 36 ms.
-    gc.collect()
-    gc.freeze()
-    _Server(config).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
