@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -102,7 +103,9 @@ class Model:
         return dense, ids
 
 
-def load(path: str | os.PathLike[str] | Artifact, engine: str = "auto", threads: int | None = None) -> Model:
+def load(
+    path: str | os.PathLike[str] | Artifact, engine: str = "auto", threads: int | None = None, batches: bool = False
+) -> Model:
     """The model in an artifact, ready to score, after it has scored the recipe's own examples.
 
     path: NAME.pocket, or an Artifact that was read already.
@@ -110,6 +113,8 @@ def load(path: str | os.PathLike[str] | Artifact, engine: str = "auto", threads:
         first of them that can.
     threads: that one call of `score` is spread over; several calls run side by side in any case. None is 1 for `onnx`;
         `native` then leaves NumPy's matrix products the threads they have, and if given sets them for the process.
+    batches: hundreds of rows at once will be scored. `auto` then takes `onnx` where it can be had: it starts later and
+        holds more memory, but its layers are as fast as NumPy's or faster (benchmarks/runtime.py).
     Raises ArtifactError for a damaged or hostile file, and for one that does not score as it did when it was
     exported; UsageError for an engine that cannot be had.
     """
@@ -117,27 +122,21 @@ def load(path: str | os.PathLike[str] | Artifact, engine: str = "auto", threads:
     if threads is not None:
         whole_number("threads", threads, at_least=1)
     artifact = path if isinstance(path, Artifact) else read_artifact(path)
-    model = Model(artifact, _engine(artifact, engine, threads))
+    model = Model(artifact, _engine(artifact, engine, threads, batches))
     _check_scores(model)
     return model
 
 
-def for_batches(engine: str) -> str:
-    """The engine for who scores many rows: for `auto`, `onnx` where onnxruntime is installed.
-
-    It starts a little later and holds 40 MB more, its layers are as fast as NumPy's or faster: benchmarks/runtime.py.
-    """
-    from pocketrec.runtime.onnx_engine import is_installed
-
-    return "onnx" if engine == "auto" and is_installed() else engine
-
-
-def _engine(artifact: Artifact, name: str, threads: int | None) -> Engine:
+def _engine(artifact: Artifact, name: str, threads: int | None, batches: bool) -> Engine:
     from pocketrec.runtime.blas import set_threads
     from pocketrec.runtime.native_engine import NativeEngine
     from pocketrec.runtime.native_library import library
-    from pocketrec.runtime.onnx_engine import OnnxEngine
+    from pocketrec.runtime.onnx_engine import OnnxEngine, is_installed
 
+    if name == "auto" and batches and is_installed():
+        # It takes no weight of 2 GB.
+        with suppress(ArtifactError):
+            return OnnxEngine(artifact, threads or 1)
     if name != "onnx":
         native = NativeEngine.of(artifact)
         if native is not None:

@@ -30,7 +30,7 @@ from pocketrec.data.system import os_errors_told, processors
 from pocketrec.errors import DataError, UsageError, one_of, whole_number
 from pocketrec.runtime.area import Area
 from pocketrec.runtime.log_layout import layout_for
-from pocketrec.runtime.model import Model, for_batches, load
+from pocketrec.runtime.model import Model, load
 from pocketrec.runtime.unfinished import Unfinished
 
 BLOCK_BYTES = 4 << 20
@@ -77,7 +77,7 @@ def score_file(
     out: a new .parquet or .csv: `row`, the place of the row in the file, from 0 (a header does not count, bad rows do),
         and `score`, the probability of a click.
     format, label, separator: see `layout_for`. on_bad_row: `stop` at the first, or `skip`.
-    engine: see `for_batches`.
+    engine: see `load`, which is told that batches will be scored.
     workers: threads, as many as processors unless given.
 
     Killed half-way, the same call goes on; one with another artifact or log says so on stderr and starts anew. Raises
@@ -91,7 +91,7 @@ def score_file(
     (about,) = check_inputs([path])
     if out.exists():
         raise DataError(f"{out}: exists: delete it or choose another --out")
-    model = load(artifact, for_batches(engine), threads=1)
+    model = load(artifact, engine, threads=1, batches=True)
     layout = layout_for(path, model.recipe, format=format, label=label, separator=separator)
     plan = {"artifact": model.artifact.sha256, "log": asdict(about), "format or columns": _told(layout)}
     with os_errors_told(out), closing(Unfinished(out, plan)) as unfinished:

@@ -15,7 +15,6 @@ from typing import Any
 from pocketrec.artifact import Artifact, artifact_of
 from pocketrec.errors import PocketrecError
 from pocketrec.runtime import Model, load
-from pocketrec.runtime.model import for_batches
 from pocketrec.serving.gather import Gathering
 from pocketrec.serving.metrics import Metrics
 from pocketrec.serving.rows import RowsDecoder
@@ -55,7 +54,7 @@ def load_served(path: Path, settings: Settings, threads: int, pool: Executor) ->
     # Read rather than mapped: a file written over in place must not change under a model that answers.
     artifact = artifact_of(path.read_bytes(), str(path))
     # One core a batch, as many batches as cores: they never wait for each other's slowest part.
-    model = load(artifact, for_batches(settings.engine), threads=1)
+    model = load(artifact, settings.engine, threads=1, batches=True)
     decoder = RowsDecoder(artifact.recipe, settings.max_rows)
     return Served(artifact, model, decoder, Gathering(model.score, pool, threads))
 

@@ -21,7 +21,7 @@ class Settings:
     timeout: float = 10.0
     """Seconds for a body to arrive (else 408), and again for its scores to be ready (else 503)."""
     engine: str = "auto"
-    """What scores: `native`, `onnx`, or `auto`, see `pocketrec.runtime.model.for_batches`."""
+    """What scores: `native`, `onnx`, or `auto`, as `pocketrec.runtime.load` chooses for batches."""
     threads: int | None = None
     """Cores that score; None takes those this process may use."""
     max_waiting: int = 256
