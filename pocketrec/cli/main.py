@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
             epilog=command.EXAMPLE,
         )
         command.add_arguments(own)
-        own.set_defaults(run=command.run, command=name)
+        own.set_defaults(run=command.run)
     return top
 
 
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("pocketrec: error: not enough memory: lower --batch-size or --embedding-dim", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
-        told = what_to_install(error.name or "", args.command)
+        told = what_to_install(error.name or "", args.run.__module__.rpartition(".")[2])
         if told is None:
             raise
         print(f"pocketrec: error: {told}", file=sys.stderr)
