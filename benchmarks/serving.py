@@ -261,9 +261,11 @@ def measure_full(folder: Path, engine: str, share: float, rounds: int, seconds: 
     paths = {"small": small, "full": full_artifact(folder, small, share)}
     bodies = Bodies(folder, small)
     found: dict[tuple[str, str], dict[str, list[float]]] = {}
+    engines = {}
     for _ in range(rounds):
         for which, path in paths.items():
             with serving(path, engine) as server:
+                engines[which] = server.engine
                 told = {("start", "s"): server.start_seconds}
                 for shape, sent in (("1 row", bodies.one), ("256 rows, binary", bodies.binary)):
                     told[shape, "ms p50"] = full_speed(server, sent, seconds, 1)["p50"]
@@ -273,9 +275,10 @@ def measure_full(folder: Path, engine: str, share: float, rounds: int, seconds: 
     sizes = ", ".join(f"{which} {path.stat().st_size / 1e6:.1f} MB" for which, path in paths.items())
     for (shape, unit), both in found.items():
         for which, values in both.items():
-            record("serving", f"kaggle {which} tables, {shape}", server.engine, unit, values, sizes)
+            record("serving", f"kaggle {which} tables, {shape}", engines[which], unit, values, sizes)
         ratios = (np.array(both["full"]) / np.array(both["small"])).tolist()
-        record("serving", f"kaggle, {shape}", server.engine, "full/small", ratios, f"{sizes}; {conditions()}")
+        compared = f"{engines['full']}/{engines['small']}"
+        record("serving", f"kaggle, {shape}", compared, "full/small", ratios, f"{sizes}; {conditions()}")
 
 
 def main() -> None:

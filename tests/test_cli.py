@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pocketrec.cli import main
+from pocketrec.cli.missing import what_to_install
 from pocketrec.data import prepare, synthesize
 
 CRITEO = Path(__file__).parent.parent.parent / "shared" / "data" / "criteo_10k.tsv"
@@ -96,6 +97,14 @@ def test_a_library_of_an_extra_that_is_missing(library, monkeypatch, capsys):
     assert main(["serve", "x.pocket"]) == 2
     said = f"serve needs {library.replace('_', '-')}, which is not installed: pip install 'pocketrec[serve]'"
     _one_line(capsys.readouterr().err, re.escape(said))
+
+
+def test_a_library_that_only_some_systems_need():
+    assert (
+        what_to_install("uvloop", "serve")
+        == "serve needs uvloop, which is not installed: pip install 'pocketrec[serve]'"
+    )
+    assert what_to_install("no_such_library", "serve") is None
 
 
 def test_help_names_every_scheme_and_ranker(capsys):

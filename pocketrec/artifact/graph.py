@@ -26,7 +26,7 @@ FLOAT, INT64 = 1, 7
 _ORDER = ("F32", "U8", "I8", "U16", "I16", "I32", "I64", "", "", "F16", "F64", "U32", "U64")
 _CODES = {word: code for code, word in enumerate(_ORDER, 1) if word}
 _WORDS = {code: word for word, code in _CODES.items()}
-_BOOL = 9
+_BOOL, _FLOAT16 = 9, 10
 _FLOATS = {4: DTYPES["F32"], 10: DTYPES["F64"]}  # the fields of a tensor that hold numbers one by one
 _RANDOM = ("Random", "Bernoulli", "Multinomial", "Dropout")
 _SHOWN = 40
@@ -39,6 +39,7 @@ _MODEL = {1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: BYTES
 _GRAPH = {1: BYTES, 2: BYTES, 5: BYTES, 10: BYTES, 11: BYTES, 12: BYTES, 13: BYTES, 16: BYTES}
 _NODE = {1: BYTES, 2: BYTES, 3: BYTES, 4: BYTES, 5: BYTES, 6: BYTES, 7: BYTES, 9: BYTES}
 _SUBGRAPH, _SUBGRAPHS, _TENSOR_ATTRIBUTE = 6, 11, 5
+_FLOAT_ATTRIBUTES = (2, 7)
 _ATTRIBUTE = frozenset({1, 2, 3, 4, _TENSOR_ATTRIBUTE, 7, 8, 9, 13, 20})
 
 
@@ -139,6 +140,8 @@ def _check_attribute(attribute: memoryview) -> None:
             )
         if number not in _ATTRIBUTE:
             raise damaged(f"model.onnx: an attribute holds a field {number} that an exported graph has not")
+        if number in _FLOAT_ATTRIBUTES and not _are_finite(content, DTYPES["F32"]):
+            raise damaged("model.onnx: an attribute is NaN or infinite")
         if number == _TENSOR_ATTRIBUTE and _Tensor(content).external is not None:
             raise damaged("model.onnx: an attribute reads its value from a file")
 
@@ -192,6 +195,8 @@ class _Tensor:
             raise damaged(f"model.onnx: tensor {self.name[:60]!r} is of type {self.code}, which is unknown")
         if count > held or (self.raw is not None and len(self.raw) != count * dtype.itemsize):
             raise damaged(f"model.onnx: tensor {self.name[:60]!r} of shape {self.dims} is not as long as its values")
+        if self.code == _FLOAT16 and count and self.raw is None:
+            raise damaged(f"model.onnx: tensor {self.name[:60]!r} spells out halves; they are written as raw bytes")
         if not self.finite or (self.raw is not None and not _are_finite(self.raw, dtype)):
             raise damaged(f"model.onnx: tensor {self.name[:60]!r} holds NaN or infinity")
 

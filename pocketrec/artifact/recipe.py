@@ -114,7 +114,7 @@ def recipe_of(about: Mapping[str, Any]) -> Recipe:
         data=told.part("data").all(),
         files=_files(told.part("files")),
         examples=tuple(_example(each, inputs) for each in told.parts("examples", MAX_EXAMPLES)),
-        made_by=told.part("made_by").all(),
+        made_by=told.part("made_by").scalars(),
         told=about,
     )
     _check_graph(told.part("graph"), inputs)
@@ -236,9 +236,10 @@ def _check_graph(told: Told, inputs: Inputs) -> None:
 
 def _example(told: Told, inputs: Inputs) -> Example:
     row = told.part("row").all()
-    if row.keys() != set(inputs.names):
-        name = min(row.keys() ^ set(inputs.names))
-        raise damaged(f"recipe.json: inputs or an example lacks the column {name[:40]!r}")
+    for these, those, rule in ((inputs.names, row, "lacks the column"), (row, inputs.names, "has a column unknown,")):
+        other = sorted(set(these) - set(those))
+        if other:
+            raise damaged(f"recipe.json: an example {rule} {other[0][:40]!r}")
     for name, value in row.items():
         if not _is_raw(value):
             raise damaged(f"recipe.json: examples have {str(value)[:40]!r} for {name}, which is no value of a row")

@@ -36,12 +36,15 @@ class Told:
         return dict(self._fields)
 
     def scalars(self) -> dict[str, float | int | str | None]:
-        """Every field, unasked, each a number below 10^15, a word or null: to be shown, by a page too."""
+        """Every field, unasked, each a number below 10^15, words on one line or null: to be shown."""
         for name, value in self.all().items():
-            if value is None or isinstance(value, str):
+            self._text("a field's name", name)
+            if value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 10**15:
-                raise self._wrong(name, value, "a number below 10^15, a word or null")
+            if isinstance(value, str):
+                self._text(name, value)
+            elif isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 10**15:
+                raise self._wrong(name, value, "a number below 10^15, words or null")
         return dict(self._fields)
 
     def nothing_else(self) -> None:

@@ -7,7 +7,7 @@ from importlib import metadata
 
 DISTRIBUTIONS = ("pocketrec", "pocketrec-runtime")
 """That bring this package; one of them is installed."""
-_OPTIONAL = re.compile(r"(?P<name>[A-Za-z0-9_.-]+).*; *extra *== *['\"](?P<extra>[a-z]+)['\"]")
+_OPTIONAL = re.compile(r"(?P<name>[A-Za-z0-9_.-]+).*;.*\bextra *== *['\"](?P<extra>[a-z]+)['\"]")
 _OF_DEVELOPERS = {"test", "bench"}
 
 

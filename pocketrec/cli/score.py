@@ -58,7 +58,9 @@ def run(args: argparse.Namespace) -> None:
             workers=args.workers,
         )
     except KeyboardInterrupt:
-        print("pocketrec: scores up to the last few seconds are kept: the same command goes on", file=sys.stderr)
+        print(
+            "pocketrec: what is finished, but for the last seconds, is kept: the same command goes on", file=sys.stderr
+        )
         raise
     told = [("rows scored", number(report.rows))]
     told += [(f"skipped: {rule}", number(rows)) for rule, rows in report.skipped.items()]

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--token-file",
         metavar="F",
-        help=f"requests must carry the token in this file (or in the environment variable {TOKEN})",
+        help=f"all but the page's files and /healthz ask for the token in this file (or in the variable {TOKEN})",
     )
     parser.add_argument("--max-body", default="8MB", metavar="SIZE", help="of one request (default 8MB)")
     parser.add_argument("--max-rows", type=int, default=4096, metavar="N", help="of one request (default 4096)")

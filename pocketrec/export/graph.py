@@ -24,12 +24,12 @@ from pocketrec.data.ids import Ids
 from pocketrec.export.dialects import OPSET, Onnx
 from pocketrec.export.initializers import tidy
 from pocketrec.export.parity import WEIGHTS
-from pocketrec.export.tracing import PREFIX, Source, free_axes, served_copy, traced, whole
+from pocketrec.export.tracing import PREFIX, Source, free_axes, traced, whole
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["Graph", "build_graph", "graph_of", "place", "served_copy"]
+__all__ = ["Graph", "build_graph", "graph_of", "place"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pocketrec.export import parity
 from pocketrec.export.bags import PaddedBags
 from pocketrec.export.dialects import Onnx
 from pocketrec.export.graph import graph_of
-from pocketrec.export.out import writable
+from pocketrec.export.out import check_out
 from pocketrec.export.tracing import called, whole
 from pocketrec.files import atomic_path
 
@@ -55,7 +55,7 @@ def export_onnx(
         UsageError: a model that cannot be traced, such as one that makes bags of offsets; 2 GB or more; a folder where
             the file should go.
     """
-    writable(out)
+    check_out(out)
     if ids is None:
         source = called(model, example)
     else:

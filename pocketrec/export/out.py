@@ -30,15 +30,13 @@ def format_of(out: str | os.PathLike[str], wanted: str | None) -> str:
     return wanted
 
 
-def writable(out: str | os.PathLike[str]) -> None:
-    """Nothing, where a file can be written at `out`.
-
-    Raises:
-        UsageError: a folder is there, or something that is no folder is where its folder should be.
-    """
+def check_out(out: str | os.PathLike[str]) -> None:
+    """Raise UsageError where no file can be written: at a folder, below something that is none, or in one of others."""
     path = Path(out)
     if path.is_dir():
         raise UsageError(f"out: {out} is a folder, and must be a file: add its name, such as {path / 'model.pocket'}")
     above = next(folder for folder in path.absolute().parents if folder.exists())
     if not above.is_dir():
         raise UsageError(f"out: must be a file in a folder, and {above} is no folder: choose another")
+    if not os.access(above, os.W_OK):
+        raise UsageError(f"out: {above} cannot be written to: choose another folder")

@@ -15,10 +15,11 @@ from pocketrec.errors import DataError, UsageError
 from pocketrec.export import parity
 from pocketrec.export.about import about, sizes_written
 from pocketrec.export.examples import examples_of, score_rows
-from pocketrec.export.graph import build_graph, place, served_copy
-from pocketrec.export.out import writable
+from pocketrec.export.graph import build_graph, place
+from pocketrec.export.out import check_out
 from pocketrec.export.quality import measure
 from pocketrec.export.quantise import dtype_of, in_dtype
+from pocketrec.export.tracing import served_copy
 from pocketrec.runs import open_run, read_config
 
 
@@ -68,7 +69,7 @@ def export_run(
         UsageError: a type that the run cannot have; a folder where the file should go.
         ExportError: the graph says other than PyTorch by more than 1e-5.
     """
-    writable(out)
+    check_out(out)
     name = _checked_name(Path(out).stem if name is None else name)
     run = open_run(run_folder, log)
     dtype = dtype_of(run, dtype)

@@ -15,7 +15,7 @@ from pocketrec.data import ClickLog
 from pocketrec.export.about import inputs_of
 from pocketrec.export.examples import score_rows
 from pocketrec.export.onnx_file import export_onnx
-from pocketrec.export.out import writable
+from pocketrec.export.out import check_out
 from pocketrec.export.pt2 import export_pt2
 from pocketrec.export.quality import measure
 from pocketrec.export.quantise import dtype_of, in_dtype
@@ -38,7 +38,7 @@ def export_program(
 
     Returns its `bytes` and `metrics`, as a recipe has them. Arguments and errors are those of `export_run`.
     """
-    writable(out)
+    check_out(out)
     run = open_run(run_folder, log)
     dtype = dtype_of(run, dtype)
     served = in_dtype(run, dtype)

@@ -18,7 +18,7 @@ from pocketrec.errors import UsageError
 from pocketrec.export import parity
 from pocketrec.export.bags import PaddedBags
 from pocketrec.export.dialects import Torch
-from pocketrec.export.out import writable
+from pocketrec.export.out import check_out
 from pocketrec.export.tracing import Source, called, traced, whole
 from pocketrec.files import atomic_path
 
@@ -51,7 +51,7 @@ def export_pt2(
         ExportError: it differs from PyTorch by more than 1e-5; nothing is written then.
         UsageError: a model that cannot be traced; a folder where the file should go; no compiler.
     """
-    writable(out)
+    check_out(out)
     if ids is None:
         source = called(model, example)
     else:

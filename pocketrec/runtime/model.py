@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from pocketrec.errors import UsageError, one_of, whole_number
 from pocketrec.hashing import BLANK_ID, ID_LIMIT
 from pocketrec.runtime.fields import Fields, RowError
 
+LOG = logging.getLogger("pocketrec.runtime")
 ENGINES = ("auto", "native", "onnx")
 TOLERANCE = 1e-5
 """By how much an engine may differ from what the export said of the recipe's examples."""
@@ -134,9 +135,10 @@ def _engine(artifact: Artifact, name: str, threads: int | None, batches: bool) -
     from pocketrec.runtime.onnx_engine import OnnxEngine, is_installed
 
     if name == "auto" and batches and is_installed():
-        # It takes no weight of 2 GB.
-        with suppress(ArtifactError):
+        try:
             return OnnxEngine(artifact, threads or 1)
+        except ArtifactError as error:  # it takes no weight of 2 GB, for one
+            LOG.warning("%s: the native engine is tried instead", error)
     if name != "onnx":
         native = NativeEngine.of(artifact)
         if native is not None:

@@ -1,9 +1,9 @@
 """DLRM without torch and without onnxruntime: the C++ lookup, and NumPy for the rest. B rows, F features, D width.
 
 For schemes that a layout alone tells (pocketrec/ops/layout.py). Layers are BLAS's, weights are the file's own bytes.
-`load` takes this engine where it can be had: it starts sooner than ONNX Runtime, holds half the memory and is as fast
-for a row. For hundreds of rows it is as fast where NumPy's OpenBLAS knows the processor, and slower where that falls
-back to narrow vectors, so that files and servers take the other one: benchmarks/runtime.py.
+`load` takes it where it can be had: it starts sooner than ONNX Runtime, holds half the memory and is as fast for a row.
+Files and servers load with `batches=True` and take ONNX Runtime: for hundreds of rows this engine is as fast only where
+NumPy's OpenBLAS knows the processor, and slower where that falls back to narrow vectors (benchmarks/runtime.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from pocketrec.artifact import Artifact, ArtifactError
 from pocketrec.runtime.id_maps import IdMap, id_map, vector
 from pocketrec.runtime.native_library import address, library
-from pocketrec.runtime.scratch import Room, Scratch
+from pocketrec.runtime.scratch import Scratch, Workspace
 
 LAYOUT_SCHEMES = frozenset({"full", "hashing-trick", "hashednets", "robe"})
 _LAYOUT = re.compile(r"(embeddings(?:\.stored)?)\.layout(?:_d(\d+))?")
@@ -68,17 +68,17 @@ class NativeEngine:
     def run(self, dense: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """dense (B, n) float32 raw and ids (B, F) int64 raw, both contiguous -> probabilities (B,) float32."""
         count, n, dim = len(ids), self._rows.features + 1, self._rows.dim
-        room = self._scratch.room(count)
-        bottom = _through(self._bottom, np.log1p(np.where(dense > 0, dense, np.float32(0))), room, last_relu=True)
-        vectors = room.take(n, dim)
+        work = self._scratch.workspace(count)
+        bottom = _through(self._bottom, np.log1p(np.where(dense > 0, dense, np.float32(0))), work, last_relu=True)
+        vectors = work.take(n, dim)
         vectors[:, 0] = bottom
-        vectors[:, 1:] = self._rows(self._ids.translate(ids), room.take(n - 1, dim))
-        products = np.matmul(vectors, vectors.transpose(0, 2, 1), out=room.take(n, n)).reshape(count, n * n)
-        crossed = room.take(dim + len(self._pairs))
+        vectors[:, 1:] = self._rows(self._ids.translate(ids), work.take(n - 1, dim))
+        products = np.matmul(vectors, vectors.transpose(0, 2, 1), out=work.take(n, n)).reshape(count, n * n)
+        crossed = work.take(dim + len(self._pairs))
         crossed[:, :dim] = bottom
         # Without a mode, `take` would go through a copy: it checks the places first. They are right by construction.
-        crossed[:, dim:] = products.take(self._pairs, axis=1, out=room.take(len(self._pairs)), mode="clip")
-        logits = _through(self._top, crossed, room, last_relu=False)[:, 0]
+        crossed[:, dim:] = products.take(self._pairs, axis=1, out=work.take(len(self._pairs)), mode="clip")
+        logits = _through(self._top, crossed, work, last_relu=False)[:, 0]
         with np.errstate(over="ignore"):  # where exp(-logit) is infinite, the probability is 0
             probabilities: np.ndarray = 1 / (1 + np.exp(-logits))
         return probabilities
@@ -146,10 +146,10 @@ def _layers(artifact: Artifact, name: str) -> list[Layer]:
     return layers
 
 
-def _through(layers: Sequence[Layer], x: np.ndarray, room: Room, last_relu: bool) -> np.ndarray:
+def _through(layers: Sequence[Layer], x: np.ndarray, work: Workspace, last_relu: bool) -> np.ndarray:
     """(B, inputs) -> (B, outputs) of the last layer; a ReLU after each but, unless `last_relu`, the last."""
     for number, (weight, bias) in enumerate(layers):
-        x = np.matmul(x, weight, out=room.take(len(bias)))
+        x = np.matmul(x, weight, out=work.take(len(bias)))
         x += bias
         if last_relu or number < len(layers) - 1:
             np.maximum(x, 0, out=x)

@@ -1,4 +1,4 @@
-"""Room for what a call computes in between, kept by each thread.
+"""Workspaces for what a call computes in between, kept by each thread.
 
 Arrays of some hundred kilobytes go back to the system when they are freed, and their pages come back one fault after
 the other: a third of the time of a call with 256 rows.
@@ -20,14 +20,14 @@ class Scratch(threading.local):
         self._floats = floats
         self._buffer = np.empty(0, np.float32)
 
-    def room(self, rows: int) -> Room:
-        """For so many rows. What an earlier room of this thread gave is written over."""
+    def workspace(self, rows: int) -> Workspace:
+        """For so many rows. What an earlier one of this thread gave is written over."""
         if len(self._buffer) < rows * self._floats:
             self._buffer = np.empty(rows * self._floats, np.float32)
-        return Room(self._buffer, rows)
+        return Workspace(self._buffer, rows)
 
 
-class Room:
+class Workspace:
     """Hands out arrays, one behind the other."""
 
     def __init__(self, buffer: np.ndarray, rows: int) -> None:

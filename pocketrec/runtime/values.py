@@ -134,7 +134,7 @@ def _dense(value: Any) -> float:
     if isinstance(value, np.number):
         value = value.item()
     # A whole number that no float holds compares as it should.
-    if not isinstance(value, int | float) or not abs(value) <= _LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
         raise _Broken(DENSE_RULE)
     return float(value)
 

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from pocketrec.artifact.archive import NAMES, RECIPE
+from pocketrec.data.system import processors
 from pocketrec.serving import binary, metrics as metrics_module
 from pocketrec.serving.artifact_files import artifact_file
 from pocketrec.serving.body import Bodies
@@ -53,7 +54,7 @@ def create_app(artifact_path: str | os.PathLike[str], settings: Settings | None 
     `app.state.holder` is the `Holder`: `await app.state.holder.reload()` loads the file again.
     """
     settings = settings or Settings()
-    threads = settings.threads or len(os.sched_getaffinity(0))
+    threads = settings.threads or processors()
     metrics = Metrics()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="score")
     load = partial(load_served, settings=settings, threads=threads, pool=pool)

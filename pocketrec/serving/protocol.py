@@ -16,7 +16,9 @@ from pocketrec.serving.refusal import json_bytes
 
 HEAD_SECONDS = 10.0
 HEAD_LIMIT = 64 * 1024
-"""Bytes of a request's address and fields: those before its body and those after it, the trailers."""
+"""Bytes of a request's address and fields: those before its body and those after it, the trailers. A field that is not
+whole counts from the next read on.
+"""
 TAKE_SECONDS = 30.0
 _PHRASES = {
     400: "Bad Request",
@@ -34,6 +36,7 @@ class LimitedProtocol(HttpToolsProtocol):
     take_seconds = TAKE_SECONDS
     _head_bytes = 0
     _unsaid_bytes = 0
+    _in_head = False
     _head_timer: asyncio.TimerHandle | None = None
     _take_timer: asyncio.TimerHandle | None = None
 
@@ -53,15 +56,19 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         # The parser keeps a field to itself until it is whole.
         self._unsaid_bytes += len(data)
+        kept_alive = self.timeout_keep_alive_task is not None
         super().data_received(data)
+        if kept_alive and not self._in_head and self.cycle.response_complete:
+            # An empty line: it ends the wait for a request and begins none.
+            self._await_head()
         if self._head_bytes + self._unsaid_bytes > HEAD_LIMIT:
             self._refuse_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head_came()
+        self._in_head = True
         self._head_bytes = 0
-        self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
+        self._await_head()
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -70,10 +77,11 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value) + len(b": \r\n"))
         # A trailer is no field of the head: the app has read those already.
-        if self._head_timer is not None:
+        if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
         self._head_came()
         super().on_headers_complete()
 
@@ -121,6 +129,11 @@ class LimitedProtocol(HttpToolsProtocol):
             self._take_timer.cancel()
             self._take_timer = None
 
+    def _await_head(self) -> None:
+        self._head_came()
+        if not self.transport.is_closing():
+            self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
+
     def _head_came(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
@@ -143,8 +156,9 @@ class LimitedProtocol(HttpToolsProtocol):
             f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n"
         )
-        # After the beginning of another answer it would be read as its content.
-        if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
+        # After the beginning of another answer it would be read as its content; `cycle` is the newest request.
+        begun = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        if not begun and not self.pipeline:
             self.transport.write(head.encode() + retry + b"\r\n" + body)
         self.transport.close()
         self._await_taking()

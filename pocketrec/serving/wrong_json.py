@@ -7,35 +7,41 @@ from collections.abc import Sequence
 
 from pocketrec.serving.refusal import Refusal, json_bytes
 
-_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
-_PATH = re.compile(r"^\.(?P<way>rows|columns)(?:\[(?P<row>\d+)\])?(?:\.(?P<feature>.*))?", re.DOTALL)
-_NAMED = re.compile(r"(required|unknown) field `(.*)`$", re.DOTALL)
-_MISMATCHES = {
-    ("required", True): 'missing: give every feature of the model (null or "" for a blank)',
-    ("unknown", True): "the model has no feature of that name: GET /model tells those it has",
-    ("unknown", False): 'a body has "rows" or "columns" and nothing else',
-}
+_AT = " - at `$"  # begins the place in a message; a name within a message may pretend to
+_PATH = re.compile(r"\.(?P<way>rows|columns)(?:\[(?P<row>\d{1,9})\])?(?:\.(?P<feature>.*))?", re.DOTALL)
+_MISSING, _UNKNOWN = "Object missing required field `", "Object contains unknown field `"
 _SHOWN = 60  # characters of a name that somebody made up: it may be as long as the request
-_INDEX = re.compile(r"\[(\d+)\]")
+_INDEX = re.compile(r"\[(\d{1,9})\]")
 _BYTE = re.compile(r"\(byte (\d+)\)")
 _NO_NUMBER = re.compile(rb"-?(?:nan|inf(?:inity)?)", re.IGNORECASE)
-_STRING = re.compile(rb'("(?:[^"\\]|\\.)*+")(\s*:)?', re.DOTALL)
+# The last string may be open: it is gone through once, and not again from each quote within it.
+_STRING = re.compile(rb'("(?:[^"\\]|\\.)*+"?)(\s*:)?', re.DOTALL)
 
 
 def mismatch(message: str, names: Sequence[str]) -> Refusal:
     """422 for msgspec's message about a body that is JSON, but not of the features `names`."""
-    parts = _PLACE.match(message)
-    what, path = (parts["what"], parts["path"] or "") if parts else (message, "")
-    place = _PATH.match(path)
+    what, at, path = message.rpartition(_AT)
+    place = _PATH.match(path) if at else None
+    what = what if at else message
     way, row, feature = (place["way"], place["row"], place["feature"]) if place else (None, None, None)
-    field = _longest(names, feature) if feature else way
+    field = _longest(names, feature.removesuffix("`")) if feature else way
     if feature and field and way == "columns":
         index = _INDEX.search(feature, len(field))
         row = index[1] if index else None
-    named = _NAMED.search(what)
-    if named:
-        field, what = named[2][:_SHOWN], _MISMATCHES[named[1], way is not None]
+    if what.startswith((_MISSING, _UNKNOWN)):
+        field, what = _named(what, way)
     return _refused_value(_plain(what), field, None if row is None else int(row))
+
+
+def _named(what: str, way: str | None) -> tuple[str, str]:
+    """The name in a message that begins with one, and what is wrong with it."""
+    if what.startswith(_MISSING):
+        rule, begin = 'missing: give every feature of the model (null or "" for a blank)', len(_MISSING)
+    elif way is None:
+        rule, begin = 'a body has "rows" or "columns" and nothing else', len(_UNKNOWN)
+    else:
+        rule, begin = "the model has no feature of that name: GET /model tells those it has", len(_UNKNOWN)
+    return what.removesuffix("`")[begin : begin + _SHOWN], rule
 
 
 def not_json(body: bytes, message: str, names: Sequence[str]) -> Refusal:
@@ -51,7 +57,7 @@ def not_json(body: bytes, message: str, names: Sequence[str]) -> Refusal:
 
 
 def _key_before(body: bytes, place: int, names: Sequence[str]) -> str | None:
-    """The last feature named before `place`: up to there the body is JSON, whose strings follow one another."""
+    """The last feature named before `place`. Up to there strings follow one another; the last may not have ended."""
     known = {json_bytes(name): name for name in names}
     found = None
     for string in _STRING.finditer(body, 0, place):
@@ -62,7 +68,7 @@ def _key_before(body: bytes, place: int, names: Sequence[str]) -> str | None:
 
 def _longest(names: Sequence[str], path: str) -> str:
     """The longest name that `path` begins with; names may hold dots and brackets."""
-    return max((name for name in names if path.startswith(name)), key=len, default=path)
+    return max((name for name in names if path.startswith(name)), key=len, default=path[:_SHOWN])
 
 
 def _refused_value(what: str, field: str | None, row: int | None) -> Refusal:

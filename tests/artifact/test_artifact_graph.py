@@ -124,6 +124,14 @@ def _infinite_constant(model: onnx.ModelProto) -> None:
     model.graph.node.append(helper.make_node("Constant", [], ["scale"], value=_scale(-math.inf, raw=True)))
 
 
+def _attribute(**value: Any) -> Any:
+    return lambda model: model.graph.node.append(helper.make_node("Constant", [], ["scale"], **value))
+
+
+def _halves(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(helper.make_tensor("halves", TensorProto.FLOAT16, [1], [math.nan]))
+
+
 def _second_output(model: onnx.ModelProto) -> None:
     model.graph.output.append(helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["B"]))
 
@@ -146,6 +154,9 @@ def _second_output(model: onnx.ModelProto) -> None:
         (_not_a_number, "'scale' holds NaN or infinity"),
         (_infinite_one_by_one, "'scale' holds NaN or infinity"),
         (_infinite_constant, "'scale' holds NaN or infinity"),
+        (_attribute(value_float=math.nan), "an attribute is NaN or infinite"),
+        (_attribute(value_floats=[1.0, math.inf]), "an attribute is NaN or infinite"),
+        (_halves, "spells out halves"),
         (lambda model: model.opset_import.append(helper.make_opsetid("evil", 1)), "more opsets than 1"),
         (lambda model: setattr(model.opset_import[0], "domain", "evil" * 1000), "[('evil"),
         (lambda model: setattr(model.opset_import[0], "version", 99), "opset [('', 99)]; this pocketrec reads 20"),

@@ -116,14 +116,16 @@ def test_examples_are_scored_at_load(tmp_path, model, ids, path):
 
 
 @pytest.mark.skipif(not native_library.library(), reason="not built")
-def test_batches_take_the_engine_that_can(tmp_path, path, model, ids, monkeypatch):
+def test_batches_take_the_engine_that_can(tmp_path, path, model, ids, monkeypatch, caplog):
     """ONNX Runtime, unless it is not there or refuses the graph, as it does one with a weight of 2 GB."""
-    assert load(path).engine == ("native" if native_library.library() else "onnx")
+    assert load(path).engine == "native"
     assert load(path, batches=True).engine == "onnx"
     assert load(path, "native", batches=True).engine == "native"
+    assert not caplog.records
     refused = helper.make_node("NoSuchOperator", ["half"], ["probability"])
     other = small.write(tmp_path / "x.pocket", model, ids, graph=small.stand_in(refused))
     assert load(other, batches=True).engine == "native"
+    assert "refuses the graph" in caplog.text
     monkeypatch.setattr(onnx_engine, "is_installed", lambda: False)
     assert load(path, batches=True).engine == "native"
 

@@ -244,6 +244,47 @@ def test_an_answer_that_is_not_taken(asked, held, limits):
     connections(work, _large, Watched, **limits)
 
 
+def test_an_empty_line_is_no_request():
+    """It ends the wait of a connection kept alive, and begins nothing: it would be held for ever."""
+
+    async def work(open):
+        reader, writer = await open()
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert b"204" in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"\r\n")
+        async with asyncio.timeout(20):
+            told = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return told
+
+    assert connections(work, head_seconds=0.05).startswith(b"HTTP/1.1 408")
+
+
+def test_what_is_no_http_behind_an_answer_that_has_begun():
+    """A refusal would be read as the content of the answer that goes on."""
+    cut = asyncio.Event()
+
+    async def answers(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        await cut.wait()
+
+    async def work(open):
+        reader, writer = await open()
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await reader.readuntil(b"begun")
+        writer.write(b"GET / HTTP/1.1\r\n\r\nGARBAGE\r\n\r\n")
+        async with asyncio.timeout(20):
+            rest = await reader.read()
+        cut.set()
+        writer.close()
+        await writer.wait_closed()
+        return rest
+
+    assert connections(work, answers) == b""
+
+
 def test_connections_are_counted():
     async def work(open):
         kept = [await open() for _ in range(2)]

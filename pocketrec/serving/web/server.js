@@ -24,7 +24,9 @@ document.addEventListener("click", (event) => {
 
 async function save(link) {
   const content = await (await ask(link.getAttribute("href"))).blob();
-  element("a", { href: URL.createObjectURL(content), download: link.dataset.file }).click();
+  const href = URL.createObjectURL(content);
+  element("a", { href, download: link.dataset.file }).click();
+  setTimeout(() => URL.revokeObjectURL(href));
 }
 
 async function ask(address, options = {}) {
