@@ -84,7 +84,7 @@ def versions() -> str:
     return ", ".join([f"python {platform.python_version()}", *packages])
 
 
-def _commit() -> str:
+def commit() -> str:
     """The short hash of the checkout, with `+` when files differ from it."""
     told = subprocess.run(
         ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
@@ -96,5 +96,5 @@ def _commit() -> str:
     return told.stdout.strip() or "unknown"
 
 
-COMMIT = _commit()
+COMMIT = commit()
 """When the benchmark began: the checkout may go on meanwhile."""
