@@ -299,7 +299,7 @@ def test_an_interrupted_score_says_that_it_goes_on(tmp_path, criteo, monkeypatch
     with monkeypatch.context() as patched:
         patched.setattr(unfinished.Unfinished, "add", interrupted)
         assert main(command) == 130
-    assert "are kept: the same command goes on" in capsys.readouterr().err
+    assert "is kept: the same command goes on" in capsys.readouterr().err
     assert main(command) == 0
     assert "scored earlier" in capsys.readouterr().out
     np.testing.assert_allclose(read(out)["score"].to_numpy(), by_hand(criteo, rows), atol=1e-6)
