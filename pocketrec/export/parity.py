@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from pocketrec.artifact.archive import TENSORS
 from pocketrec.errors import PocketrecError, UsageError
 
 TOLERANCE = 1e-5
 """How far a probability, or a number of another output, may be from PyTorch's."""
-WEIGHTS = "model.safetensors"
+WEIGHTS = TENSORS
 """Where a graph looks for its weights."""
 
 
