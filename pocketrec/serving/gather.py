@@ -9,11 +9,16 @@ Measured with one-row requests, by processor time of the whole server for each (
 | 200 requests/s, one by one, then gathered | 986, 1073 us | 1268, 1182 us: the same within what repeats differ |
 
 So it stays. A wait for others to come, as batching servers have, was not added: it can only cost at low rates.
+
+A thread that has scored takes the next that wait by itself. Asking the loop for them left a core idle each time: with
+16 busy connections a row cost 191 us that costs 150 us now, and 256 rows in binary went at 0.77 of the model's own
+speed that now go at 0.84 (kaggle preset, both servers in turns).
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -35,32 +40,41 @@ class Gathering:
         self._pool = pool
         self._free = threads
         self._waiting: deque[_Waiting] = deque()
+        self._lock = threading.Lock()  # of the two above
 
     async def score(self, dense: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """(n,) float32 for n <= SLICE rows. Raises what the model raises."""
-        answer: asyncio.Future[np.ndarray] = asyncio.get_running_loop().create_future()
-        self._waiting.append((dense, ids, answer))
-        if self._free:
-            self._start()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[np.ndarray] = loop.create_future()
+        with self._lock:
+            self._waiting.append((dense, ids, answer))
+            starts = self._free > 0
+            self._free -= starts
+        if starts:
+            self._pool.submit(self._work, loop)
         return await answer
 
-    def _start(self) -> None:
-        taken = self._take()
-        if not taken:
-            return
-        self._free -= 1
-        job = asyncio.get_running_loop().run_in_executor(self._pool, self._score_together, taken)
-        job.add_done_callback(lambda job: self._done(job, taken))
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In a thread of the pool, as long as anybody waits."""
+        while taken := self._take():
+            outcome: np.ndarray | Exception
+            try:
+                outcome = self._score_together(taken)
+            except Exception as error:
+                outcome = error
+            loop.call_soon_threadsafe(_tell, taken, outcome)
 
     def _take(self) -> list[_Waiting]:
-        """The first that wait, as many as fit a slice; those that gave up are dropped."""
+        """The first that wait, as many as fit a slice; those that gave up are dropped. With none, a thread is free."""
         taken: list[_Waiting] = []
         room = SLICE
-        while self._waiting and len(self._waiting[0][1]) <= room:
-            each = self._waiting.popleft()
-            if not each[2].done():
-                taken.append(each)
-                room -= len(each[1])
+        with self._lock:
+            while self._waiting and len(self._waiting[0][1]) <= room:
+                each = self._waiting.popleft()
+                if not each[2].done():
+                    taken.append(each)
+                    room -= len(each[1])
+            self._free += not taken
         return taken
 
     def _score_together(self, taken: list[_Waiting]) -> np.ndarray:
@@ -68,20 +82,15 @@ class Gathering:
             return self._score(taken[0][0], taken[0][1])
         return self._score(np.concatenate([each[0] for each in taken]), np.concatenate([each[1] for each in taken]))
 
-    def _done(self, job: asyncio.Future[np.ndarray], taken: list[_Waiting]) -> None:
-        self._free += 1
-        if self._waiting:
-            self._start()
-        error = None if job.cancelled() else job.exception()
-        start = 0
-        for _, ids, answer in taken:
-            end = start + len(ids)
-            if answer.done():
-                pass
-            elif job.cancelled():
-                answer.cancel()
-            elif error is not None:
-                answer.set_exception(error)
+
+def _tell(taken: list[_Waiting], outcome: np.ndarray | Exception) -> None:
+    """Give each its scores, or all the error; in the loop."""
+    start = 0
+    for _, ids, answer in taken:
+        end = start + len(ids)
+        if not answer.done():
+            if isinstance(outcome, Exception):
+                answer.set_exception(outcome)
             else:
-                answer.set_result(job.result()[start:end])
-            start = end
+                answer.set_result(outcome[start:end])
+        start = end

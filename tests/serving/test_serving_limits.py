@@ -112,21 +112,26 @@ def test_a_token_is_asked_for(asked):
     asked(work, token="right")
 
 
-def test_an_error_of_ours_is_not_shown(asked, caplog):
-    """A 500 says nothing of the inside; the log has it all."""
+def test_an_error_of_ours_is_not_shown_and_costs_no_thread(asked, caplog):
+    """A 500 says nothing of the inside, the log has it all; threads that met an error score what comes next."""
 
     async def work(client, app):
         def broken(*_: Any) -> Any:
             raise ZeroDivisionError("secret")
 
-        object.__setattr__(app.state.holder.current.gathering, "_score", broken)
-        return await client.post("/score", json=BODY)
+        gathering = app.state.holder.current.gathering
+        whole, gathering._score = gathering._score, broken
+        answers = await asyncio.gather(*(client.post("/score", json=BODY) for _ in range(20)))
+        gathering._score = whole
+        return answers, await client.post("/score", json=BODY)
 
-    answer = asked(work)
-    assert answer.status_code == 500
-    assert "secret" not in answer.text
-    assert answer.json()["error"]["message"]
+    answers, next_one = asked(work)
+    for answer in answers:
+        assert answer.status_code == 500
+        assert "secret" not in answer.text
+        assert answer.json()["error"]["message"]
     assert "secret" in caplog.text
+    assert next_one.status_code == 200
 
 
 @pytest.mark.parametrize(
