@@ -4,11 +4,15 @@ Reads what `pocketrec prepare` reads: Criteo's lines, CSV or Parquet, .gz too, w
 trained on; labels may be missing or blank, and where there are some, AUC is measured. Writes .parquet or .csv: `row`,
 the place of the row in the file from 0, and `score`. Memory stays flat as files grow. Killed half-way, the same command
 goes on where it was.
+
+A model scores any values. What share of them it learned is told in the end, and of which columns it knows next to none:
+those of a log with its columns in another order, or with ids made in another way.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 
@@ -64,9 +68,17 @@ def run(args: argparse.Namespace) -> None:
         raise
     told = [("rows scored", number(report.rows))]
     told += [(f"skipped: {rule}", number(rows)) for rule, rows in report.skipped.items()]
+    if not math.isnan(report.known):
+        told.append(("known values", f"{report.known:.1%} (of a sample, blanks aside)"))
     if report.labelled:
         told.append(("AUC", f"{report.auc:.4f} (on {number(report.labelled)} rows with a label)"))
     speed = number(round(report.fresh / (time.perf_counter() - started)))
     earlier = f" (without {number(report.rows - report.fresh)} scored earlier)" if report.fresh < report.rows else ""
     told.append(("speed", f"{speed} rows/s{earlier}"))
     print(pairs(args.out, told))
+    if report.strange:
+        print(
+            f"pocketrec: of {', '.join(report.strange)} the model knows next to no value: is this the log it was made "
+            "for, with the columns in their order?",
+            file=sys.stderr,
+        )

@@ -25,6 +25,8 @@ class IdMap(NamedTuple):
     """(n, F) contiguous int64 -> the same."""
     ends: np.ndarray
     """(F,) int64: what it gives for each feature lies in [0, end)."""
+    unseen: int | None
+    """What it gives for an id that it does not hold; None where it takes all as they are."""
 
 
 def id_map(artifact: Artifact) -> IdMap | None:
@@ -35,12 +37,12 @@ def id_map(artifact: Artifact) -> IdMap | None:
     policy = artifact.recipe.ids["policy"]
     any_id = np.full(artifact.recipe.n_features, ID_LIMIT, np.int64)
     if policy == "raw":
-        return IdMap(lambda ids: ids, any_id)
+        return IdMap(lambda ids: ids, any_id, None)
     if policy == "filtered":
         bits = vector(artifact, "ids.bits", np.uint8)
         if bits is None or 8 * len(bits) != artifact.recipe.ids["bits"]:
             return None
-        return IdMap(_filter(artifact, bits), any_id)
+        return IdMap(_filter(artifact, bits), any_id, artifact.recipe.ids["unseen_id"])
     kept = vector(artifact, "ids.kept", np.uint32, np.int64)
     return None if kept is None else _vocabulary(artifact, kept)
 
@@ -73,7 +75,7 @@ def _vocabulary(artifact: Artifact, kept: np.ndarray) -> IdMap | None:
     if len(first) != ends[-1]:
         return None
     if artifact.recipe.ids["policy"] == "vocabulary":
-        return IdMap(_search(first, ends[1:], None), rows)
+        return IdMap(_search(first, ends[1:], None), rows, 0)
     ranks = vector(artifact, "ids.rows", np.int32)
     if ranks is None or len(ranks) != len(kept):
         return None
@@ -81,7 +83,7 @@ def _vocabulary(artifact: Artifact, kept: np.ndarray) -> IdMap | None:
     for (start, end), n in zip(pairwise(ends), rows, strict=True):
         if ranks[start:end].min(initial=0) < 0 or ranks[start:end].max(initial=0) >= n:
             raise ArtifactError("ids.rows has rows outside the tables: export the run again")
-    return IdMap(_search(first, ends[1:], ranks), rows)
+    return IdMap(_search(first, ends[1:], ranks), rows, 0)
 
 
 def _search(kept: np.ndarray, ends: np.ndarray, ranks: np.ndarray | None) -> Callable[[np.ndarray], np.ndarray]:

@@ -29,6 +29,7 @@ from pocketrec.data.source import Source, open_source
 from pocketrec.data.system import os_errors_told, processors
 from pocketrec.errors import DataError, UsageError, one_of, whole_number
 from pocketrec.runtime.area import Area
+from pocketrec.runtime.known import KnownValues
 from pocketrec.runtime.log_layout import layout_for
 from pocketrec.runtime.model import Model, load
 from pocketrec.runtime.unfinished import Unfinished
@@ -55,6 +56,10 @@ class Report:
     """Of the rows scored, those that had a label."""
     auc: float
     """On them, see `Area.auc`; NaN where there are not both clicks and others."""
+    known: float
+    """Share of the values that the model learned, in a sample of the rows scored by this call: `KnownValues.share`."""
+    strange: tuple[str, ...]
+    """Features of whose values, in that sample, the model knows next to none."""
 
 
 def score_file(
@@ -98,8 +103,9 @@ def score_file(
         _tell_earlier(out, unfinished, on_bad_row)
         with Progress("score", about.bytes, "B", progress) as line:
             source = open_source(path, layout, line.advance)
-            fresh = _Scoring(source, model, unfinished, on_bad_row == "skip", line).run(workers)
-        report = _finish(unfinished, out, bool(layout.label), fresh)
+            scoring = _Scoring(source, model, unfinished, on_bad_row == "skip", line)
+            fresh = scoring.run(workers)
+        report = _finish(unfinished, out, bool(layout.label), fresh, scoring.known)
         unfinished.remove()
     return report
 
@@ -129,14 +135,16 @@ class _Scoring:
 
     def __init__(self, source: Source, model: Model, unfinished: Unfinished, skip: bool, line: Progress) -> None:
         self.source, self.model, self.unfinished, self.skip, self.line = source, model, unfinished, skip, line
+        self.known = KnownValues(model.artifact)
 
     def run(self, workers: int) -> int:
         """Score what is not done: so many rows. Raises DataError for a bad row unless they are to be skipped."""
         state, gathered, rows, fresh = self.unfinished.state, list[_Scored](), 0, 0
         bad, end = BadRows(Counter(state.skipped)), state.rows_read
         self.line.add_rows(end)
-        for scored, block_bad, end in self._in_order(workers):
+        for scored, block_bad, known, end in self._in_order(workers):
             bad.merge(block_bad)
+            self.known.add(known)
             if not self.skip:
                 block_bad.stop(self.source.path, self.source.unit)
             gathered.append(scored)
@@ -149,10 +157,10 @@ class _Scoring:
             self.unfinished.add(gathered, end, dict(bad.reasons))
         return fresh + rows
 
-    def _in_order(self, workers: int) -> Iterator[tuple[_Scored, BadRows, int]]:
+    def _in_order(self, workers: int) -> Iterator[tuple[_Scored, BadRows, np.ndarray, int]]:
         """The blocks that are not done, worked on by a pool, with the number of rows up to the end of each."""
         done = self.unfinished.state.rows_read
-        waiting: deque[tuple[Future[tuple[_Scored, BadRows]], int]] = deque()
+        waiting: deque[tuple[Future[tuple[_Scored, BadRows, np.ndarray]], int]] = deque()
         with ThreadPoolExecutor(workers, "score") as pool:
             try:
                 for block in self.source.blocks(BLOCK_BYTES):
@@ -170,11 +178,12 @@ class _Scoring:
                 for future, _ in waiting:
                     future.cancel()
 
-    def _work(self, block: Any, done: int) -> tuple[_Scored, BadRows]:
+    def _work(self, block: Any, done: int) -> tuple[_Scored, BadRows, np.ndarray]:
         rows = self.source.parse(block)
         scores = self.model.score(rows.dense, rows.sparse)
         fresh = slice(int(np.searchsorted(rows.numbers, done)), None)
-        return (rows.numbers[fresh], scores[fresh], rows.labels[fresh]), rows.bad
+        known = self.known.count(rows.sparse[fresh])
+        return (rows.numbers[fresh], scores[fresh], rows.labels[fresh]), rows.bad, known
 
 
 def _end_of(block: Any) -> int:
@@ -185,14 +194,14 @@ def _end_of(block: Any) -> int:
     return int(block.first_row + block.rows)
 
 
-def _finish(unfinished: Unfinished, out: Path, labels: bool, fresh: int) -> Report:
+def _finish(unfinished: Unfinished, out: Path, labels: bool, fresh: int, known: KnownValues) -> Report:
     """Parts -> `out`. Raises DataError where no row was good."""
     area, rows = Area(), 0
     for part in map(pl.read_parquet, unfinished.paths):
         rows += len(part)
         if labels:
-            known = part.filter(pl.col("label") >= 0)
-            area.add(known["score"].to_numpy(), known["label"].to_numpy())
+            labelled = part.filter(pl.col("label") >= 0)
+            area.add(labelled["score"].to_numpy(), labelled["label"].to_numpy())
     skipped = unfinished.state.skipped
     if not rows:
         unfinished.remove()
@@ -204,4 +213,4 @@ def _finish(unfinished: Unfinished, out: Path, labels: bool, fresh: int) -> Repo
             scores.sink_parquet(whole)
         else:
             scores.sink_csv(whole, check_extension=False)
-    return Report(rows, fresh, skipped, area.rows, area.auc())
+    return Report(rows, fresh, skipped, area.rows, area.auc(), known.share, known.strange)
