@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
     print(pairs(args.out, told))
     if report.strange:
         print(
-            f"pocketrec: of {', '.join(report.strange)} the model knows next to no value: is this the log it was made "
-            "for, with the columns in their order?",
+            f"pocketrec: of {', '.join(report.strange)} the model knows next to no value: values that hardly recur, or "
+            "columns in another order, or ids made in another way",
             file=sys.stderr,
         )

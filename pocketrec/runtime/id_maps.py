@@ -27,6 +27,8 @@ class IdMap(NamedTuple):
     """(F,) int64: what it gives for each feature lies in [0, end)."""
     unseen: int | None
     """What it gives for an id that it does not hold; None where it takes all as they are."""
+    chance: float = 0.0
+    """Of an id that it does not hold, to pass nevertheless: a filter's."""
 
 
 def id_map(artifact: Artifact) -> IdMap | None:
@@ -42,7 +44,8 @@ def id_map(artifact: Artifact) -> IdMap | None:
         bits = vector(artifact, "ids.bits", np.uint8)
         if bits is None or 8 * len(bits) != artifact.recipe.ids["bits"]:
             return None
-        return IdMap(_filter(artifact, bits), any_id, artifact.recipe.ids["unseen_id"])
+        chance = float(np.bitwise_count(bits).sum() / (8 * len(bits))) ** artifact.recipe.ids["probes"]
+        return IdMap(_filter(artifact, bits), any_id, artifact.recipe.ids["unseen_id"], chance)
     kept = vector(artifact, "ids.kept", np.uint32, np.int64)
     return None if kept is None else _vocabulary(artifact, kept)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+LOG = logging.getLogger("pocketrec.runtime")
 NAME = "_native"
 _ADDRESS, _COUNT, _FLAG = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
 _SIGNATURES = {
@@ -23,11 +25,15 @@ _SIGNATURES = {
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The functions of native.cpp; None where they were not built."""
+    """The functions of native.cpp; None where they were not built, or for another system."""
     built = sorted(Path(__file__).parent.glob(f"{NAME}*.so"))
     if not built:
         return None
-    loaded = ctypes.CDLL(str(built[0]))
+    try:
+        loaded = ctypes.CDLL(str(built[0]))
+    except OSError as error:
+        LOG.warning("%s: what was built elsewhere cannot be loaded here: the native engine is left out", error)
+        return None
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(loaded, name)
         function.restype, function.argtypes = result, arguments

@@ -186,6 +186,14 @@ def test_the_native_engine_is_the_default_and_onnxruntime_what_is_left(path, mon
         load(path)
 
 
+def test_a_library_of_another_system_is_none(tmp_path, monkeypatch, caplog):
+    """A copied installation, or an older C++ runtime: there is another engine, so it is no reason to end."""
+    (tmp_path / "_native.so").write_bytes(b"of elsewhere")
+    monkeypatch.setattr(native_library, "__file__", str(tmp_path / "native_library.py"))
+    assert native_library.library.__wrapped__() is None
+    assert "the native engine is left out" in caplog.text
+
+
 def test_a_graph_that_onnxruntime_refuses(tmp_path, model, ids, monkeypatch):
     from onnx import ModelProto
 

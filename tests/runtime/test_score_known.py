@@ -10,10 +10,16 @@ import pytest
 import small_dlrm as small
 from score_logs import exported
 
+from pocketrec.artifact import read_artifact
 from pocketrec.cli import main
-from pocketrec.runtime import score_file
+from pocketrec.data.ids import FilteredIds
+from pocketrec.runtime import known as known_module, native_library, score_file
+from pocketrec.runtime.known import SAMPLE, KnownValues
 
-pytestmark = pytest.mark.usefixtures("small_blocks")
+pytestmark = [
+    pytest.mark.usefixtures("small_blocks"),
+    pytest.mark.skipif(native_library.library() is None, reason="no C++ compiler built the native library"),
+]
 
 
 def log(path, rows):
@@ -56,3 +62,42 @@ def test_a_model_that_takes_ids_as_they_come_knows_none(tmp_path, shop, capsys):
     told = capsys.readouterr()
     assert "known values" not in told.out
     assert "next to no value" not in told.err
+
+
+@pytest.mark.parametrize("bits", [4, 10])
+def test_what_a_filter_holds_by_chance_is_no_knowledge(tmp_path, bits):
+    """At four bits an id, a filter holds one in seven of the values of a wholly other log."""
+    known, kept, other = filtered(tmp_path, bits)
+    known.add(known.count(np.stack([kept] * 4, 1)))
+    assert known.share == pytest.approx(0.25, abs=0.08)  # the first feature's
+    assert known.strange == small.FEATURES[1:]
+    known.add(known.count(other) * 100)
+    assert known.share < 0.08
+
+
+def test_without_the_library_nothing_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(known_module, "library", lambda: None)
+    known, _, other = filtered(tmp_path, 10)
+    known.add(known.count(other))
+    assert np.isnan(known.share)
+    assert not known.strange
+
+
+def test_a_filter_that_holds_half_of_everything_tells_nothing(tmp_path):
+    known, _, other = filtered(tmp_path, 1)
+    known.add(known.count(other))
+    assert np.isnan(known.share)
+    assert not known.strange
+
+
+def test_a_sample_is_looked_at(tmp_path):
+    """All rows would cost a tenth of the speed."""
+    known, *_ = filtered(tmp_path, 10)
+    assert known.count(np.ones((10 * SAMPLE, 4), np.int64))[1].tolist() == [SAMPLE] * 4
+
+
+def filtered(folder, bits):
+    """What is known by a filter of so many bits an id; 300 ids that it holds of the first feature, and others."""
+    ids = FilteredIds.build(small.kept_ids(), bits, 2)
+    artifact = read_artifact(small.write(folder / "shop.pocket", small.dlrm(ids), ids))
+    return KnownValues(artifact), small.kept_ids()[0], np.random.default_rng(5).integers(1, 1 << 62, (400, 4))
