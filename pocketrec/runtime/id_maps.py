@@ -17,6 +17,8 @@ from pocketrec.artifact import Artifact, ArtifactError
 from pocketrec.hashing import ID_LIMIT
 from pocketrec.runtime.native_library import address, library
 
+_SAMPLE = 1 << 16
+
 
 class IdMap(NamedTuple):
     """What an ids policy makes of raw ids."""
@@ -44,7 +46,8 @@ def id_map(artifact: Artifact) -> IdMap | None:
         bits = vector(artifact, "ids.bits", np.uint8)
         if bits is None or 8 * len(bits) != artifact.recipe.ids["bits"]:
             return None
-        chance = float(np.bitwise_count(bits).sum() / (8 * len(bits))) ** artifact.recipe.ids["probes"]
+        part = bits[:_SAMPLE]  # hashed places: a part is as full as the whole, which may be hundreds of MB
+        chance = float(np.bitwise_count(part).sum() / (8 * len(part))) ** artifact.recipe.ids["probes"]
         return IdMap(_filter(artifact, bits), any_id, artifact.recipe.ids["unseen_id"], chance)
     kept = vector(artifact, "ids.kept", np.uint32, np.int64)
     return None if kept is None else _vocabulary(artifact, kept)
